@@ -1,0 +1,89 @@
+"""Settings of one process: the only module that reads the environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from biomem.errors import ConfigurationError
+
+PROJECT_ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where things lie and whom to connect to.
+
+    `source_dsn` and `target_dsn` are libpq connection strings or URLs, or None when the environment names neither;
+    `resolve` in `biomem.demo.postgres` then falls back to the embedded PostgreSQL. Never print them: they may hold a
+    password (use `biomem.source.dsn.redact`).
+    """
+
+    home: Path
+    project_root: Path
+    source_dsn: str | None
+    target_dsn: str | None
+    source_table: str
+    max_memory: str
+    threads: int
+    time_zone: str
+
+    @property
+    def warehouse_path(self) -> Path:
+        return self.home / "warehouse.duckdb"
+
+    @property
+    def dbt_dir(self) -> Path:
+        return self.project_root / "dbt"
+
+    @property
+    def dags_dir(self) -> Path:
+        return self.project_root / "dags"
+
+    @property
+    def plugins_dir(self) -> Path:
+        return self.project_root / "plugins"
+
+    @property
+    def manifest_path(self) -> Path:
+        return self.dbt_dir / "target" / "manifest.json"
+
+    @property
+    def postgres_dir(self) -> Path:
+        return self.home / "postgres"
+
+    @property
+    def airflow_home(self) -> Path:
+        return self.home / "airflow"
+
+    @property
+    def demo_dir(self) -> Path:
+        return self.home / "demo"
+
+    @property
+    def mapping_path(self) -> Path:
+        return self.home / "source.yml"
+
+
+def load_settings(home: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings once. `home` (the `--home` option) wins over BIOMEM_HOME, which wins over `var/`.
+
+    Raises ConfigurationError when a value is malformed.
+    """
+    env = os.environ if environ is None else environ
+    root = Path(env.get("BIOMEM_PROJECT_ROOT") or PROJECT_ROOT)
+    threads = env.get("BIOMEM_THREADS") or "4"
+    if not threads.isdigit() or int(threads) < 1:
+        raise ConfigurationError(f"BIOMEM_THREADS must be a whole number of at least 1, got {threads!r}")
+    return Settings(
+        home=(home or Path(env.get("BIOMEM_HOME") or root / "var")).expanduser().resolve(),
+        project_root=root,
+        source_dsn=env.get("BIOMEM_SOURCE_DSN") or env.get("AIRFLOW_CONN_MEMORY_SOURCE") or None,
+        target_dsn=env.get("BIOMEM_TARGET_DSN") or env.get("AIRFLOW_CONN_MEMORY_TARGET") or None,
+        source_table=env.get("BIOMEM_SOURCE_TABLE") or "public.memories",
+        max_memory=env.get("BIOMEM_MAX_MEMORY") or "4GB",
+        threads=int(threads),
+        time_zone=env.get("BIOMEM_TIME_ZONE") or "UTC",
+    )

@@ -1,0 +1,1 @@
+"""Airflow adapters of the Biological Memory Pipeline."""
