@@ -1,0 +1,1 @@
+"""The DuckDB warehouse: opening it, what a stage computes next, and publishing its results to PostgreSQL."""

@@ -1,0 +1,111 @@
+"""Opening the DuckDB warehouse: one writer at a time, in UTC, within the memory it was given."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from biomem.errors import ConfigurationError, WarehouseError
+from biomem.warehouse import schema
+from biomem.warehouse.lock import POLL_S, WAIT_S, warehouse_lock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import duckdb
+
+    from biomem.settings import Settings
+
+
+def quote_identifier(name: str) -> str:
+    """`name` as a quoted SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def quote_literal(text: str) -> str:
+    """`text` as a SQL string literal, for the statements that take no parameters (SET, table functions)."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+@contextmanager
+def open_warehouse(
+    settings: Settings, read_only: bool = False, *, wait_s: float = WAIT_S, purpose: str = "biomem"
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The warehouse of `settings.home`, created and migrated as needed, under the warehouse lock.
+
+    Close it (leave the block) before dbt runs: dbt opens the same file with a configuration of its own.
+    Raises WarehouseError when another process keeps it for longer than `wait_s` seconds, when there is none to read,
+    when it was written by a newer biomem, or when the file is not a warehouse; ConfigurationError when DuckDB does
+    not take `max_memory` or `time_zone`.
+    """
+    path = settings.warehouse_path
+    if read_only and not path.exists():
+        raise WarehouseError(
+            f"there is no warehouse at {path} yet; run `biomem demo` or `biomem run short_term_memory`"
+        )
+    with warehouse_lock(settings.home, shared=read_only, wait_s=wait_s, purpose=purpose):
+        con = _connect(path, read_only, wait_s)
+        try:
+            _configure(con, settings)
+            if read_only and not schema.is_current(con):
+                raise WarehouseError(
+                    f"{path} is of an older biomem; `biomem run short_term_memory` brings it up to date"
+                )
+            if not read_only:
+                schema.migrate(con)
+            yield con
+        finally:
+            con.close()
+
+
+@contextmanager
+def transaction(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Commit the block's statements together, or none of them."""
+    con.begin()
+    try:
+        yield
+        con.commit()
+    except BaseException:
+        _rollback(con)
+        raise
+
+
+def _rollback(con: duckdb.DuckDBPyConnection) -> None:
+    import duckdb
+
+    try:
+        con.rollback()
+    except duckdb.TransactionException:
+        # DuckDB has already undone it (a failed commit); the error that led here is the one to show
+        return
+
+
+def _connect(path: Path, read_only: bool, wait_s: float) -> duckdb.DuckDBPyConnection:
+    import duckdb
+
+    deadline = time.monotonic() + wait_s
+    while True:
+        try:
+            return duckdb.connect(str(path), read_only=read_only)
+        except duckdb.IOException as error:
+            # dbt opens the file without our lock
+            is_held = "lock" in str(error).lower()
+            if is_held and time.monotonic() < deadline:
+                time.sleep(POLL_S)
+                continue
+            advice = "wait for that process and try again" if is_held else "move the file away to start afresh"
+            raise WarehouseError(f"{path} cannot be opened: {error}; {advice}") from error
+
+
+def _configure(con: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+    import duckdb
+
+    try:
+        # SET after connecting: connect(config=...) would refuse a second connection with other settings
+        con.execute(f"set max_memory = {quote_literal(settings.max_memory)}")
+        con.execute(f"set threads = {settings.threads}")
+        con.execute("set timezone = 'UTC'")
+    except duckdb.Error as error:
+        raise ConfigurationError(f"BIOMEM_MAX_MEMORY={settings.max_memory!r} is refused by DuckDB: {error}") from error
