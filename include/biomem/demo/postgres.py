@@ -22,7 +22,6 @@ import stat
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -31,6 +30,8 @@ from urllib.parse import quote
 from biomem.errors import ServiceError, SourceError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     import psutil
 
     from biomem.settings import Settings
@@ -163,7 +164,7 @@ def connections(settings: Settings) -> Iterator[Connections]:
 
 
 def check_connection(dsn: str, name: str) -> None:
-    """Connect once; raise SourceError in plain words when that fails. `name` is the setting that a person can change."""
+    """Connect once; raise SourceError in plain words when that fails. `name` is the setting to change."""
     import psycopg
     from psycopg.conninfo import conninfo_to_dict
 
