@@ -86,6 +86,7 @@ docs: dev ## Draw the pictures of docs/memory-model.md
 lock: $(UV) ## Renew the pins
 	@$(UV) pip compile --quiet --universal --no-emit-index-url --generate-hashes --no-header --python-version 3.10 --upgrade --extra build pyproject.toml -o requirements.lock
 	@$(UV) pip compile --quiet --universal --no-emit-index-url --generate-hashes --no-header --python-version 3.10 --extra build --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+	@$(UV) pip compile --quiet --universal --no-emit-index-url --generate-hashes --no-header --python-version 3.12 --extra build --extra server -c requirements.lock pyproject.toml -o requirements-server.lock
 
 clean: ## Remove what was built and every local memory (var/)
 	rm -rf $(VENV) var dbt/target dbt/logs
