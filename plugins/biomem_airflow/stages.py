@@ -1,0 +1,73 @@
+"""The dbt models of one stage as Airflow tasks, one task a model. The only module that talks to Cosmos."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cosmos import DbtTaskGroup, ExecutionConfig, ProfileConfig, ProjectConfig, RenderConfig
+from cosmos.constants import ExecutionMode, InvocationMode, LoadMode, TestBehavior
+from cosmos.operators.local import DbtTestLocalOperator
+
+from airflow.sdk import TaskGroup
+
+from biomem.settings import load_settings
+
+# dbt's own full refresh builds a model for all agents; limited to one, the run's clock makes that agent's memories new
+FULL_REFRESH = "{{ params.full_refresh and not params.agent_id }}"
+
+
+def memory_stage(stage: str) -> TaskGroup:
+    """Render the models tagged `stage` in the order of their references, and after them one task with their tests.
+
+    The tests are a task of their own so that no model's task id changes when it gains a test; a failing test stops
+    what follows the stage. Unit tests are left out: they test the code, not the data.
+    """
+    settings = load_settings()
+    dbt_dir = settings.dbt_dir
+    profile = ProfileConfig(
+        profile_name="biological_memory", target_name="dev", profiles_yml_filepath=dbt_dir / "profiles.yml"
+    )
+    common: dict[str, Any] = {
+        "env": {
+            "BIOMEM_WAREHOUSE": str(settings.warehouse_path),
+            "BIOMEM_MAX_MEMORY": settings.max_memory,
+            "BIOMEM_THREADS": str(settings.threads),
+        },
+        "append_env": True,
+        "install_deps": False,
+    }
+    with TaskGroup(stage, prefix_group_id=False) as whole:
+        models = DbtTaskGroup(
+            group_id="models",
+            prefix_group_id=False,
+            project_config=ProjectConfig(
+                dbt_project_path=dbt_dir,
+                manifest_path=settings.manifest_path,
+                install_dbt_deps=False,
+                partial_parse=True,
+            ),
+            profile_config=profile,
+            execution_config=ExecutionConfig(
+                execution_mode=ExecutionMode.LOCAL, invocation_mode=InvocationMode.DBT_RUNNER
+            ),
+            # Cosmos' own Assets would hold an absolute path; the DAG files name theirs
+            render_config=RenderConfig(
+                load_method=LoadMode.DBT_MANIFEST,
+                select=[f"tag:{stage}"],
+                test_behavior=TestBehavior.NONE,
+                emit_datasets=False,
+                normalize_task_id=lambda node: node.name,
+            ),
+            operator_args={**common, "full_refresh": FULL_REFRESH},
+        )
+        tests = DbtTestLocalOperator(
+            task_id="test",
+            project_dir=str(dbt_dir),
+            profile_config=profile,
+            invocation_mode=InvocationMode.DBT_RUNNER,
+            select=[f"tag:{stage}"],
+            exclude=["test_type:unit"],
+            **common,
+        )
+        models >> tests
+    return whole
