@@ -1,0 +1,179 @@
+"""How well a memory is kept: FSRS-6 over days, Ebbinghaus for verbatim material, Murdock over seconds.
+
+Sources: FSRS-6 (Ye 2024, the scheduler's published default weights); Ebbinghaus 1885 and Murre & Dros 2015; Murdock 1961;
+Wixted & Ebbesen 1991 for the power form. Grades are 1 again, 2 hard, 3 good, 4 easy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import exp
+
+from biomem.domain.numbers import clamp, require_positive
+
+FSRS6_WEIGHTS: tuple[float, ...] = (
+    *(0.212, 1.2931, 2.3065, 8.2956, 6.4133, 0.8334, 3.0194, 0.001, 1.8722, 0.1666, 0.796),
+    *(1.4835, 0.0614, 0.2629, 1.6483, 0.6014, 1.8729, 0.5425, 0.0912, 0.0658, 0.1542),
+)
+"""Default weights w0..w20 of FSRS-6: w0-w3 first stabilities in days, w20 the exponent of forgetting, the rest unitless."""
+
+AGAIN, HARD, GOOD, EASY = 1, 2, 3, 4
+
+MINIMUM_STABILITY_DAYS = 1e-5
+MAXIMUM_STABILITY_DAYS = 36500.0
+
+SECONDS_PER_DAY = 86400.0
+
+
+def retention(elapsed_days: float, stability_days: float, *, weights: Sequence[float] = FSRS6_WEIGHTS) -> float:
+    """Probability of recall, in (0, 1], after `elapsed_days`; .9 at one stability (FSRS-6).
+
+    A negative delay (clock skew) counts as none. Raises ValueError unless `stability_days` is positive.
+    """
+    require_positive("stability_days", stability_days)
+    exponent = weights[20]
+    factor = 0.9 ** (-1 / exponent) - 1
+    return float((1 + factor * max(elapsed_days, 0.0) / stability_days) ** -exponent)
+
+
+def days_until_retention(
+    stability_days: float, retention: float, *, weights: Sequence[float] = FSRS6_WEIGHTS
+) -> float:
+    """Days after an access at which retention has fallen to `retention`, in (0, 1]: the inverse of `retention`.
+
+    Raises ValueError unless `stability_days` is positive and `retention` lies in (0, 1].
+    """
+    require_positive("stability_days", stability_days)
+    if not 0 < retention <= 1:
+        raise ValueError(f"retention must be above 0 and at most 1, got {retention}")
+    exponent = weights[20]
+    factor = 0.9 ** (-1 / exponent) - 1
+    return float(stability_days / factor * (retention ** (-1 / exponent) - 1))
+
+
+def ebbinghaus_retention(elapsed_s: float, *, scale_per_s: float = 0.0772, exponent: float = 0.130) -> float:
+    """Share of relearning saved, in (0, 1], after `elapsed_s`: `(1 + scale * t)^-exponent`, fitted to Ebbinghaus 1885."""
+    return float((1 + scale_per_s * max(elapsed_s, 0.0)) ** -exponent)
+
+
+def short_term_retention(elapsed_s: float, *, floor: float = 0.119, duration_s: float = 30.0) -> float:
+    """Probability of recall, in [floor, 1], after `elapsed_s` with rehearsal prevented (Murdock 1961).
+
+    The trace decays with a time constant of a fifth of the short-term memory's duration, toward what long-term memory gives.
+    """
+    return floor + (1 - floor) * exp(-max(elapsed_s, 0.0) / (duration_s / 5))
+
+
+def recall_probability(elapsed_s: float, retention: float, *, duration_s: float = 30.0) -> float:
+    """Probability, in [0, 1], that the short-term or the long-term store yields a memory `elapsed_s` after its access.
+
+    The two stores are independent (Atkinson & Shiffrin 1968); `retention` is the long-term store's part.
+    """
+    return 1 - (1 - exp(-max(elapsed_s, 0.0) / (duration_s / 5))) * (1 - clamp(retention, 0.0, 1.0))
+
+
+def salience(importance: float | None, arousal: float | None, *, default_salience: float = 0.5) -> float:
+    """How much an experience stands out, in [0, 1]: its stated importance, else what its emotional arousal adds to average.
+
+    An engineering choice in the spirit of Brown & Kulik 1977 (emotional events are kept better from the start).
+    """
+    if importance is not None:
+        return clamp(importance, 0.0, 1.0)
+    return default_salience + (1 - default_salience) * clamp(arousal or 0.0, 0.0, 1.0)
+
+
+def salience_grade(
+    salience: float | None, *, hard_from: float = 0.2, good_from: float = 0.4, easy_from: float = 0.8
+) -> int:
+    """FSRS grade 1 to 4 that a salience in [0, 1] earns at encoding; unknown salience earns 3 (good)."""
+    if salience is None:
+        return GOOD
+    return AGAIN + (salience >= hard_from) + (salience >= good_from) + (salience >= easy_from)
+
+
+def first_stability(
+    grade: int, arousal: float, *, arousal_gain: float = 1.0, weights: Sequence[float] = FSRS6_WEIGHTS
+) -> float:
+    """Stability in days right after encoding: FSRS-6's w[grade-1], raised by arousal in [0, 1] (the gain is engineering)."""
+    _require_grade(grade)
+    return max(weights[grade - 1] * (1 + arousal_gain * clamp(arousal, 0.0, 1.0)), MINIMUM_STABILITY_DAYS)
+
+
+def first_difficulty(grade: int, *, weights: Sequence[float] = FSRS6_WEIGHTS) -> float:
+    """Difficulty, in [1, 10], right after encoding with `grade` (FSRS-6)."""
+    _require_grade(grade)
+    return clamp(_raw_first_difficulty(grade, weights), 1.0, 10.0)
+
+
+def next_difficulty(difficulty: float, grade: int, *, weights: Sequence[float] = FSRS6_WEIGHTS) -> float:
+    """Difficulty, in [1, 10], after an access: damped toward 10, drawn back to an easy start (FSRS-6)."""
+    _require_grade(grade)
+    moved = difficulty + (10 - difficulty) * (-weights[6] * (grade - 3)) / 9
+    return clamp(weights[7] * _raw_first_difficulty(EASY, weights) + (1 - weights[7]) * moved, 1.0, 10.0)
+
+
+def next_stability(
+    stability_days: float,
+    difficulty: float,
+    elapsed_days: float,
+    grade: int,
+    *,
+    weights: Sequence[float] = FSRS6_WEIGHTS,
+) -> float:
+    """Stability in days after an access `elapsed_days` since the last one (FSRS-6, with fractional days).
+
+    Within a day only the short-term rule applies, and a success (grade 2 to 4) never lowers stability.
+    Raises ValueError unless `stability_days` is positive and `grade` is 1 to 4.
+    """
+    require_positive("stability_days", stability_days)
+    _require_grade(grade)
+    w = weights
+    if elapsed_days < 1:
+        factor = exp(w[17] * (grade - 3 + w[18])) * stability_days ** -w[19]
+        following = stability_days * (max(factor, 1.0) if grade > AGAIN else factor)
+    else:
+        lost = 1 - retention(elapsed_days, stability_days, weights=w)
+        if grade == AGAIN:
+            relearned = w[11] * difficulty ** -w[12] * ((stability_days + 1) ** w[13] - 1) * exp(lost * w[14])
+            following = min(relearned, stability_days / exp(w[17] * w[18]))
+        else:
+            ease = w[15] if grade == HARD else w[16] if grade == EASY else 1.0
+            gain = exp(w[8]) * (11 - difficulty) * stability_days ** -w[9] * (exp(lost * w[10]) - 1) * ease
+            following = stability_days * (1 + gain)
+    return max(following, MINIMUM_STABILITY_DAYS)
+
+
+def restudy_stability(
+    stability_days: float,
+    difficulty: float,
+    elapsed_days: float,
+    grade: int = GOOD,
+    *,
+    restudy_rho: float = 0.5,
+    weights: Sequence[float] = FSRS6_WEIGHTS,
+) -> float:
+    """Stability in days after meeting a memory again without having to recall it.
+
+    The share `restudy_rho` of what a retrieval would have gained: testing beats restudy (Roediger & Karpicke 2006).
+    Raises ValueError as `next_stability` does.
+    """
+    retrieved = next_stability(stability_days, difficulty, elapsed_days, grade, weights=weights)
+    return stability_days * (1 + restudy_rho * (retrieved / stability_days - 1))
+
+
+def replay_stability(stability_days: float, *, replay_stability_factor: float = 1.1) -> float:
+    """Stability in days after one replay in sleep; replay alone never lifts it beyond a hundred years.
+
+    The factor is an engineering choice. Raises ValueError unless `stability_days` is positive.
+    """
+    require_positive("stability_days", stability_days)
+    return max(stability_days, min(stability_days * replay_stability_factor, MAXIMUM_STABILITY_DAYS))
+
+
+def _raw_first_difficulty(grade: int, weights: Sequence[float]) -> float:
+    return weights[4] - exp(weights[5] * (grade - 1)) + 1
+
+
+def _require_grade(grade: int) -> None:
+    if grade not in (AGAIN, HARD, GOOD, EASY):
+        raise ValueError(f"grade must be 1 (again), 2 (hard), 3 (good) or 4 (easy), got {grade}")
