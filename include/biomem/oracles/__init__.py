@@ -1,0 +1,1 @@
+"""Holds the shipped memory model against published human data."""

@@ -1,0 +1,132 @@
+"""The model's parameters: the `vars` of dbt_project.yml, which document their own units, ranges and sources."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import yaml
+
+from biomem.errors import ConfigurationError
+from biomem.settings import Settings
+
+DOCUMENTED = "parameters"
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter with what it means; `low` and `high` are included, lists hold one bound per element."""
+
+    name: str
+    value: Any
+    unit: str
+    meaning: str
+    source: str
+    basis: str
+    low: Any = None
+    high: Any = None
+    choices: tuple[Any, ...] | None = None
+    whole: bool = False
+    optional: bool = False
+
+    @property
+    def allowed(self) -> str:
+        """The allowed values in words."""
+        if self.choices is not None:
+            return "one of " + ", ".join(json.dumps(choice) for choice in self.choices)
+        if self.low is None:
+            return f"a {self.unit}"
+        if isinstance(self.low, list):
+            return f"a list of {len(self.low)} numbers ({self.unit})"
+        kind = "a whole number" if self.whole else "a number"
+        return f"{kind} from {self.low} to {self.high} ({self.unit})" + (" or null" if self.optional else "")
+
+
+def load_parameters(settings: Settings) -> dict[str, Parameter]:
+    """Every parameter by name, in the file's order, checked.
+
+    Raises ConfigurationError when the file cannot be read, a parameter is missing or undocumented, or a value is not allowed.
+    """
+    path = settings.dbt_dir / "dbt_project.yml"
+    variables = _read_vars(path)
+    documented = variables.pop(DOCUMENTED, None) or {}
+    if unknown := sorted(set(variables) - set(documented)):
+        raise ConfigurationError(
+            f"{path} sets {', '.join(unknown)}, which no model knows; correct the name or document it under vars: parameters"
+        )
+    if missing := sorted(set(documented) - set(variables)):
+        raise ConfigurationError(f"{path} does not set {', '.join(missing)}; add it under vars")
+    parameters = {
+        name: Parameter(name=name, value=variables[name], **{**text, "choices": _tuple(text.get("choices"))})
+        for name, text in documented.items()
+    }
+    for parameter in parameters.values():
+        _check(parameter, path)
+    _check_order(parameters, path)
+    return parameters
+
+
+def params_hash(settings: Settings) -> str:
+    """SHA-256, in hex, of the parameters' values: two runs with the same hash computed with the same numbers."""
+    values = {name: parameter.value for name, parameter in load_parameters(settings).items()}
+    canonical = json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _read_vars(path: Path) -> dict[str, Any]:
+    try:
+        project = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise ConfigurationError(f"the parameters cannot be read from {path}: {error}") from error
+    variables = project.get("vars") if isinstance(project, dict) else None
+    if not isinstance(variables, dict):
+        raise ConfigurationError(f"{path} has no section vars; restore it, it holds the model's parameters")
+    return dict(variables)
+
+
+def _tuple(values: list[Any] | None) -> tuple[Any, ...] | None:
+    return None if values is None else tuple(values)
+
+
+def _check(parameter: Parameter, path: Path) -> None:
+    value = parameter.value
+    if value is None and parameter.optional:
+        return
+    if parameter.choices is not None:
+        if not any(value is choice or (value == choice and type(value) is type(choice)) for choice in parameter.choices):
+            raise _refusal(parameter.name, value, parameter.allowed, path)
+    elif parameter.low is None:
+        _check_time_zone(parameter, path)
+    elif isinstance(parameter.low, list):
+        if not isinstance(value, list) or len(value) != len(parameter.low):
+            raise _refusal(parameter.name, value, parameter.allowed, path)
+        for index, (number, low, high) in enumerate(zip(value, parameter.low, parameter.high, strict=True)):
+            if not _in_range(number, low, high):
+                raise _refusal(f"{parameter.name}[{index}]", number, f"a number from {low} to {high}", path)
+    elif not _in_range(value, parameter.low, parameter.high) or (parameter.whole and not isinstance(value, int)):
+        raise _refusal(parameter.name, value, parameter.allowed, path)
+
+
+def _check_time_zone(parameter: Parameter, path: Path) -> None:
+    try:
+        ZoneInfo(parameter.value)
+    except (ZoneInfoNotFoundError, ValueError, TypeError, OSError) as error:
+        raise _refusal(parameter.name, parameter.value, "an IANA time zone such as UTC or Europe/London", path) from error
+
+
+def _check_order(parameters: dict[str, Parameter], path: Path) -> None:
+    hard, good, easy = (parameters[f"salience_{grade}"].value for grade in ("hard", "good", "easy"))
+    if not hard <= good <= easy:
+        raise _refusal("salience_good", good, f"from salience_hard ({hard}) to salience_easy ({easy})", path)
+
+
+def _in_range(value: Any, low: float, high: float) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and low <= value <= high
+
+
+def _refusal(name: str, value: Any, allowed: str, path: Path) -> ConfigurationError:
+    return ConfigurationError(f"parameter {name} is {value!r}, it must be {allowed}; set it in {path} under vars")
