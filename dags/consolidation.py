@@ -1,14 +1,15 @@
 """
-### Short-term memory
-Every 30 seconds: takes what was written to the source since the last window, folds it into each memory's trace, closes
-the windows that have ended, and publishes what is in working memory now.
+### Consolidation
+Every 90 minutes, the length of a sleep cycle: computes which memories were replayed in the cycles since the last run,
+strengthens the associations of what was held in mind together, and takes into long-term memory what has been
+replayed enough.
 
-**Danger:** none to the source, which is only read. Any window may be run again, any number of times: a second run
-changes nothing. Windows that were missed are made up for by the next one.
+**Danger:** none. Cycles lie on a fixed grid and each is computed from the event log alone, so a missed run is made up
+for by the next one and a second run changes nothing.
 
 **Example** (trigger with config):
 ```json
-{"as_of": "2026-05-31T20:30:00Z", "agent_id": "ada", "full_refresh": false}
+{"as_of": "2026-05-31T20:30:00Z", "agent_id": null, "full_refresh": false}
 ```
 """
 
@@ -17,19 +18,18 @@ from __future__ import annotations
 from datetime import timedelta
 
 from airflow.sdk import DAG, DeltaDataIntervalTimetable
-
 from biomem_airflow.dag_defaults import START_DATE, stage_params, task_defaults
 from biomem_airflow.stages import memory_stage
 
 with DAG(
     "consolidation",
-    schedule=DeltaDataIntervalTimetable(timedelta(seconds=30)),
+    schedule=DeltaDataIntervalTimetable(timedelta(minutes=90)),
     start_date=START_DATE,
     catchup=False,
     max_active_runs=1,
     params=stage_params(),
-    default_args=task_defaults(priority=100),
+    default_args=task_defaults(priority=10),
     doc_md=__doc__,
-    tags=["memory", "short-term"],
+    tags=["memory", "sleep", "long-term"],
 ):
     memory_stage("consolidation")

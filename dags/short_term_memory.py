@@ -17,7 +17,6 @@ from __future__ import annotations
 from datetime import timedelta
 
 from airflow.sdk import DAG, DeltaDataIntervalTimetable
-
 from biomem_airflow.dag_defaults import START_DATE, stage_params, task_defaults
 from biomem_airflow.stages import memory_stage
 

@@ -1,35 +1,32 @@
 """
-### Short-term memory
-Every 30 seconds: takes what was written to the source since the last window, folds it into each memory's trace, closes
-the windows that have ended, and publishes what is in working memory now.
+### Weekly homeostasis
+On Sundays at 03:00 UTC: scales the associations back so that the strong ones keep standing out, prunes what became too
+weak, and draws the semantic network anew: communities of concepts and the gist of each.
 
-**Danger:** none to the source, which is only read. Any window may be run again, any number of times: a second run
-changes nothing. Windows that were missed are made up for by the next one.
+**Danger:** pruned associations leave the published network. They come back when the memories are held in mind together
+again; the ledger says what was pruned and by which numbers. Safe to run again: it changes nothing the second time.
 
 **Example** (trigger with config):
 ```json
-{"as_of": "2026-05-31T20:30:00Z", "agent_id": "ada", "full_refresh": false}
+{"as_of": "2026-05-31T20:30:00Z", "agent_id": null, "full_refresh": false}
 ```
 """
 
 from __future__ import annotations
 
-from datetime import timedelta
-
-from airflow.sdk import DAG, DeltaDataIntervalTimetable
-
+from airflow.sdk import DAG
 from biomem_airflow.dag_defaults import START_DATE, stage_params, task_defaults
 from biomem_airflow.stages import memory_stage
 
 with DAG(
     "weekly_homeostasis",
-    schedule=DeltaDataIntervalTimetable(timedelta(seconds=30)),
+    schedule="0 3 * * 0",
     start_date=START_DATE,
     catchup=False,
     max_active_runs=1,
     params=stage_params(),
-    default_args=task_defaults(priority=100),
+    default_args=task_defaults(priority=1),
     doc_md=__doc__,
-    tags=["memory", "short-term"],
+    tags=["memory", "sleep", "semantic"],
 ):
     memory_stage("weekly_homeostasis")

@@ -1,4 +1,4 @@
-"""Registration with Airflow, and nothing else: the plugin loader runs this file, the package beside it does the work."""
+"""Registration with Airflow, and nothing else: the package beside this file does the work."""
 
 from __future__ import annotations
 

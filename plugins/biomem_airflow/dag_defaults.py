@@ -9,7 +9,7 @@ from airflow.sdk import Param
 
 POOL = "duckdb_writer"
 
-# Which instant a run computes: the form's, else the end of the run's window, else (started by hand) the moment it was due
+# Which instant a run computes: the form's, else the end of the run's window, else the moment it was due
 AS_OF = "{{ params.as_of or (data_interval_end or dag_run.run_after).isoformat() }}"
 AGENT_ID = "{{ params.agent_id or '' }}"
 FULL_REFRESH = "{{ params.full_refresh }}"

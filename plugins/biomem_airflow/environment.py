@@ -7,7 +7,6 @@ import json
 import os
 import secrets
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,8 +14,11 @@ from typing import TYPE_CHECKING
 from biomem.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from biomem.demo.postgres import Connections
     from biomem.settings import Settings
+
     from biomem_airflow.local.metadata import Metadata
 
 USER = "admin"
@@ -64,6 +66,11 @@ def base_environment(settings: Settings, metadata: Metadata, connections: Connec
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": metadata.async_url,
         "AIRFLOW_CONN_MEMORY_SOURCE": airflow_connection(connections.source_dsn),
         "AIRFLOW_CONN_MEMORY_TARGET": airflow_connection(connections.target_dsn),
+        # the connections above are meant, also where this process was given others (the demo never touches those)
+        "BIOMEM_SOURCE_DSN": "",
+        "BIOMEM_TARGET_DSN": "",
+        # a cache that all users of the machine shared would belong to the first of them
+        "AIRFLOW__COSMOS__CACHE_DIR": str(settings.airflow_home / "cosmos"),
         "BIOMEM_HOME": str(settings.home),
         "BIOMEM_PROJECT_ROOT": str(settings.project_root),
         # the settings file of Airflow (the preload), the virtual environment's commands

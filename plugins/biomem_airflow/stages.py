@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+from airflow.sdk import TaskGroup
+from biomem.settings import load_settings
 from cosmos import DbtTaskGroup, ExecutionConfig, ProfileConfig, ProjectConfig, RenderConfig
+from cosmos import settings as cosmos_settings
 from cosmos.constants import ExecutionMode, InvocationMode, LoadMode, TestBehavior
 from cosmos.operators.local import DbtTestLocalOperator
 
-from airflow.sdk import TaskGroup
-
-from biomem.settings import load_settings
-
-# dbt's own full refresh builds a model for all agents; limited to one, the run's clock makes that agent's memories new
+# dbt's own full refresh builds a model for all agents; for one agent, the run's clock makes its memories new instead
 FULL_REFRESH = "{{ params.full_refresh and not params.agent_id }}"
 
 
@@ -67,6 +67,8 @@ def memory_stage(stage: str) -> TaskGroup:
             invocation_mode=InvocationMode.DBT_RUNNER,
             select=[f"tag:{stage}"],
             exclude=["test_type:unit"],
+            # where the parsed project is kept from run to run; parsing anew would take longer than the tests
+            cache_dir=Path(cosmos_settings.cache_dir) / f"{stage}__test",
             **common,
         )
         models >> tests

@@ -7,8 +7,8 @@ from typing import Any
 from urllib.parse import quote
 
 import httpx
-
 from biomem.errors import ServiceError
+
 from biomem_airflow.environment import USER
 
 COMPONENTS = ("metadatabase", "scheduler", "dag_processor", "triggerer")

@@ -6,16 +6,17 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from biomem.errors import ServiceError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
     from biomem.demo.postgres import EmbeddedPostgres
     from biomem.settings import Settings
 
@@ -48,13 +49,15 @@ class Metadata:
         )
         if done.returncode != 0:
             tail = "\n".join((done.stderr or done.stdout).strip().splitlines()[-15:])
-            raise ServiceError(f"Airflow's database could not be brought up to date; `airflow db migrate` said:\n{tail}")
+            raise ServiceError(f"Airflow's database could not be migrated; `airflow db migrate` said:\n{tail}")
         self.stamp.write_text(json.dumps(self._mark(self.revision())) + "\n")
 
     def is_current(self) -> bool:
         """Whether the last migration was this version's and nobody has changed the database since."""
         revision = self.revision()
-        return revision is not None and self.stamp.exists() and json.loads(self.stamp.read_text()) == self._mark(revision)
+        return (
+            revision is not None and self.stamp.exists() and json.loads(self.stamp.read_text()) == self._mark(revision)
+        )
 
     @staticmethod
     def _mark(revision: str | None) -> dict[str, str | None]:

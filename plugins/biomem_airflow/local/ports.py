@@ -6,6 +6,7 @@ import socket
 from contextlib import closing
 
 from biomem.errors import ServiceError
+
 from biomem_airflow.environment import LOCALHOST, Ports
 
 DEFAULT_PORT = 8080

@@ -7,11 +7,14 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
 POLL_S = 0.05
 CLOCK_SLACK_S = 1.0
@@ -42,7 +45,11 @@ class Child:
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
                 alive = process.status() != psutil.STATUS_ZOMBIE
-                if alive and os.getsid(process.pid) == self.pid and process.create_time() >= self.started - CLOCK_SLACK_S:
+                if (
+                    alive
+                    and os.getsid(process.pid) == self.pid
+                    and process.create_time() >= self.started - CLOCK_SLACK_S
+                ):
                     found.append(process)
         return found
 

@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from biomem.errors import ServiceError
+
 from biomem_airflow import environment as env
-from biomem_airflow.local import metadata, ports, processes
+from biomem_airflow.local import metadata, processes
 from biomem_airflow.local.api import COMPONENTS, AirflowApi
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ DAG_IDS = ("short_term_memory", "consolidation", "nightly_decay", "weekly_homeos
 POOL = "duckdb_writer"
 BYTES_NEEDED = 500 * 1024**2  # Airflow's database, logs and a warehouse of some 100,000 memories
 START_TIMEOUT_S = 300.0
-PATIENCE_S = 8.0
+PATIENCE_S = 3.0
 POLL_S = 0.25
 
 Progress = Callable[[str], None]
@@ -110,9 +111,9 @@ def airflow(
                 _state_path(settings).unlink(missing_ok=True)
 
 
-def keep_running(settings: Settings, local: LocalAirflow, stop: Callable[[], bool]) -> None:
-    """Watch until `stop` says so. Raises ServiceError when a service dies."""
-    while not stop():
+def keep_running(local: LocalAirflow) -> None:
+    """Watch until interrupted. Raises ServiceError when a service dies."""
+    while True:
         local.check()
         time.sleep(1)
 
@@ -154,8 +155,8 @@ def _wait_until_up(local: LocalAirflow, tell: Progress) -> None:
             time.sleep(POLL_S)
         broken = "\n".join(api.import_errors())
     raise ServiceError(
-        f"Airflow did not come up within {START_TIMEOUT_S:.0f} s, still missing: {last}; see {local.children[0].log.parent}"
-        + (f"\n{broken}" if broken else "")
+        f"Airflow did not come up within {START_TIMEOUT_S:.0f} s, still missing: {last};"
+        f" its logs are in {local.children[0].log.parent}" + (f"\n{broken}" if broken else "")
     )
 
 

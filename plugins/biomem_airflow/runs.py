@@ -1,0 +1,158 @@
+"""Runs of DAGs: started through the API of a running Airflow, or in this process, and followed to their end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from biomem.errors import BiomemError, ConfigurationError
+from biomem.warehouse.context import STAGES
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from airflow.sdk import DAG
+
+    from biomem_airflow.local.api import AirflowApi
+
+POLL_S = 0.3
+TAIL_LINES = 40
+
+
+class RunFailed(BiomemError):
+    """A task failed; the message names it and holds the end of its log."""
+
+
+@dataclass(frozen=True)
+class TaskResult:
+    task_id: str
+    state: str | None
+    seconds: float | None
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """One run of a DAG and its tasks, in the order in which they started; `seconds` are wall-clock time."""
+
+    dag_id: str
+    run_id: str
+    state: str
+    seconds: float | None
+    tasks: tuple[TaskResult, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "dag_id": self.dag_id,
+            "run_id": self.run_id,
+            "state": self.state,
+            "seconds": _rounded(self.seconds),
+            "tasks": [
+                {"task_id": task.task_id, "state": task.state, "seconds": _rounded(task.seconds)} for task in self.tasks
+            ],
+        }
+
+
+Watcher = Callable[[RunResult], None]
+
+
+def require_known(dag_ids: Sequence[str]) -> None:
+    """Raise ConfigurationError for a DAG that is none of the four rhythms."""
+    unknown = [dag_id for dag_id in dag_ids if dag_id not in STAGES]
+    if unknown:
+        raise ConfigurationError(f"there is no DAG {', '.join(map(repr, unknown))}; there are {', '.join(STAGES)}")
+
+
+def run_through_api(
+    api: AirflowApi, dag_id: str, conf: dict[str, Any], *, watch: Watcher, check: Callable[[], None]
+) -> RunResult:
+    """Trigger a DAG in a running Airflow and wait for its end; `watch` sees its progress, `check` that Airflow lives.
+
+    Raises RunFailed when a task fails.
+    """
+    run = api.trigger(dag_id, conf)
+    while True:
+        check()
+        run = api.run(dag_id, run.run_id)
+        tasks = api.tasks(dag_id, run.run_id)
+        seen = tuple(TaskResult(task.task_id, task.state, task.seconds) for task in tasks)
+        result = RunResult(dag_id, run.run_id, run.state, run.seconds, seen)
+        watch(result)
+        if run.is_over:
+            break
+        time.sleep(POLL_S)
+    if run.state != "success":
+        failed = next((task for task in tasks if task.state == "failed"), None)
+        lines = api.log(dag_id, run.run_id, failed) if failed is not None else []
+        raise RunFailed(_failure(result, lines))
+    return result
+
+
+def run_here(dags: dict[str, DAG], dag_id: str, conf: dict[str, Any], log: Path) -> RunResult:
+    """Run a DAG in this process to its end; what its tasks write goes to the file `log`.
+
+    Raises RunFailed when a task fails.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    start = log.stat().st_size if log.exists() else 0
+    with _output_to(log):
+        run = dags[dag_id].test(logical_date=None, run_conf=conf)
+        instances = sorted(run.get_task_instances(), key=lambda one: (one.start_date is None, one.start_date))
+    tasks = tuple(TaskResult(one.task_id, _text(one.state), one.duration) for one in instances)
+    seconds = (run.end_date - run.start_date).total_seconds() if run.start_date and run.end_date else None
+    result = RunResult(dag_id, run.run_id, str(_text(run.state)), seconds, tasks)
+    if result.state != "success":
+        with log.open(errors="replace") as written:
+            written.seek(start)
+            raise RunFailed(_failure(result, written.read().splitlines()))
+    return result
+
+
+def load_dags(dags_dir: Path, log: Path) -> dict[str, DAG]:
+    """Read the DAG files. Raises ConfigurationError with the reason when one cannot be."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with _output_to(log):
+        from airflow.dag_processing.dagbag import DagBag
+
+        bag = DagBag(dag_folder=str(dags_dir))
+    if bag.import_errors:
+        path, reason = next(iter(bag.import_errors.items()))
+        raise ConfigurationError(f"{path} cannot be loaded:\n{reason}")
+    return dict(bag.dags)
+
+
+@contextlib.contextmanager
+def _output_to(path: Path) -> Iterator[None]:
+    """Send what this process writes to a file: Airflow and dbt write much, and the terminal is for the answer."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = [os.dup(1), os.dup(2)]
+    with path.open("ab") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            for number, copy in enumerate(kept, start=1):
+                os.dup2(copy, number)
+                os.close(copy)
+
+
+def _failure(result: RunResult, log: Sequence[str]) -> str:
+    failed = ", ".join(task.task_id for task in result.tasks if task.state == "failed") or "no task"
+    tail = "\n".join(f"  {line}" for line in log[-TAIL_LINES:])
+    return f"{result.dag_id} ended as {result.state}: {failed} failed. Its log ends with:\n{tail}"
+
+
+def _text(state: Any) -> str | None:
+    return None if state is None else str(getattr(state, "value", state))
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)

@@ -1,0 +1,107 @@
+"""What `biomem status` tells: which Airflow runs, what the memory holds, when each rhythm last ran."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+from biomem.demo.postgres import connections, is_running
+from biomem.errors import BiomemError
+from biomem.source.dsn import redact
+from rich.table import Table
+
+from biomem_airflow.local import supervisor
+
+if TYPE_CHECKING:
+    from biomem.settings import Settings
+    from rich.console import Console
+
+# published tables whose rows are counted, in the order in which a memory passes through them
+LAYERS = ("memories", "working_memory", "short_term", "long_term", "associations", "concepts", "semantic_network")
+
+
+def collect(settings: Settings) -> dict[str, Any]:
+    """Gather the status without waiting for anybody: readers ask PostgreSQL, never the warehouse that others write."""
+    local = supervisor.running(settings)
+    found: dict[str, Any] = {"home": str(settings.home), "airflow": None, "layers": {}, "stages": []}
+    if local is not None:
+        found["airflow"] = {
+            "url": local.url,
+            "user": local.user,
+            "password_file": str(local.password_file),
+            "is_ready": local.is_ready,
+        }
+    path = settings.warehouse_path
+    found["warehouse"] = {"path": str(path), "bytes": path.stat().st_size if path.exists() else 0}
+    if settings.source_dsn is None and not (settings.postgres_dir / "data").exists():
+        found["source"] = {"table": settings.source_table, "rows": None, "server": "embedded, not made yet"}
+        return found
+    was_running = is_running(settings)
+    try:
+        with connections(settings) as dsns:
+            server = (
+                f"embedded, {'running' if was_running else 'stopped'}" if dsns.is_embedded else redact(dsns.source_dsn)
+            )
+            found["source"] = {"table": settings.source_table, "rows": _rows(dsns.source_dsn, settings.source_table)}
+            found["source"]["server"] = server
+            found.update(_published(dsns.target_dsn))
+    except BiomemError as error:
+        found["source"] = {"table": settings.source_table, "rows": None, "error": str(error)}
+    return found
+
+
+def show(found: dict[str, Any], console: Console) -> None:
+    """Print the status for a person."""
+    airflow = found["airflow"]
+    if airflow is None:
+        console.print("Airflow: not running (`biomem up` starts it)")
+    else:
+        state = "" if airflow["is_ready"] else " (starting)"
+        console.print(
+            f"Airflow: {airflow['url']}{state}  user {airflow['user']}, password in {airflow['password_file']}"
+        )
+    source = found["source"]
+    rows = "not there yet" if source["rows"] is None else f"{source['rows']:,} rows"
+    console.print(f"Source: {source['table']}, {source.get('error') or rows} ({source.get('server', 'unreachable')})")
+    console.print(f"Warehouse: {found['warehouse']['path']}, {found['warehouse']['bytes'] / 1024**2:.1f} MB")
+    if found["layers"]:
+        console.print("Memory: " + ", ".join(f"{name} {count:,}" for name, count in found["layers"].items()))
+    if found["stages"]:
+        table = Table("rhythm", "as of", "published at", "run", box=None)
+        for stage in found["stages"]:
+            table.add_row(*(str(stage[key]) for key in ("stage", "as_of", "published_at", "run_id")))
+        console.print(table)
+
+
+def _rows(dsn: str, table: str) -> int | None:
+    import psycopg
+    from biomem.demo.load import identifier
+
+    with psycopg.connect(dsn) as connection, contextlib.suppress(psycopg.errors.UndefinedTable):
+        from psycopg import sql
+
+        row = connection.execute(sql.SQL("select count(*) from {}").format(identifier(table))).fetchone()
+        return int(row[0]) if row else None
+    return None
+
+
+def _published(dsn: str) -> dict[str, Any]:
+    import psycopg
+    from psycopg import sql
+    from psycopg.rows import dict_row
+
+    with psycopg.connect(dsn, row_factory=dict_row) as connection:
+        known = connection.execute("select relname from pg_class where relnamespace = to_regnamespace('memory')")
+        tables = {row["relname"] for row in known}
+        layers = {}
+        for name in LAYERS:
+            if name in tables:
+                query = sql.SQL("select count(*) as count from memory.{}").format(sql.Identifier(name))
+                layers[name] = connection.execute(query).fetchall()[0]["count"]
+        stages: list[dict[str, Any]] = []
+        if "runs" in tables:
+            stages = connection.execute(
+                "select distinct on (stage) stage, run_id, as_of, published_at from memory.runs"
+                " order by stage, published_at desc"
+            ).fetchall()
+    return {"layers": layers, "stages": stages}
