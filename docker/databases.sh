@@ -2,9 +2,9 @@
 # Makes the databases and the roles, each with the least it needs. Harmless to repeat; runs at every start, so that a
 # changed password file takes effect.
 set -eu
-for name in postgres airflow_db agent source target; do
-    if [ ! -s "/run/secrets/${name}_password" ]; then
-        echo "The secret ${name}_password is empty: put a value into its file, or delete the file and run docker/make-secrets.sh." >&2
+for file in /run/secrets/*; do
+    if ! grep -q '[^[:space:]]' "$file"; then
+        echo "The secret ${file##*/} is empty: put a value into its file, or delete the file and run docker/make-secrets.sh." >&2
         exit 78
     fi
 done

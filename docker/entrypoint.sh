@@ -3,10 +3,10 @@
 # So no password stands in the environment, in an argument or in a layer of the image.
 set -eu
 umask 077
-secrets=/run/secrets
+secrets=${SECRETS_PATH:-/run/secrets}
 
 for file in "$secrets"/*; do
-    if [ -e "$file" ] && [ ! -s "$file" ]; then
+    if [ -e "$file" ] && ! grep -q '[^[:space:]]' "$file"; then
         echo "The secret ${file##*/} is empty: put a value into its file, or delete the file and run docker/make-secrets.sh." >&2
         exit 78
     fi
