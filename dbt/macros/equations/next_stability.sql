@@ -5,9 +5,9 @@
 {%- macro next_stability(stability_days, difficulty, elapsed_days, grade) -%}
     {%- set lost = "(1e0 - " ~ retention(elapsed_days, stability_days) ~ ")" -%}
     (case
-        when not coalesce(({{ stability_days }}) > 0 and ({{ grade }}) in (1, 2, 3, 4), false) then null
+        when not coalesce(({{ stability_days }}) > 0 and ({{ elapsed_days }}) is not null and ({{ grade }}) in (1, 2, 3, 4), false) then null
         when ({{ elapsed_days }}) < 1 then {{ at_least(same_day_stability(stability_days, grade), parameter('minimum_stability_days')) }}
         when ({{ grade }}) = 1 then {{ at_least(lapse_stability(stability_days, difficulty, lost), parameter('minimum_stability_days')) }}
-        when ({{ elapsed_days }}) >= 1 then {{ recall_stability(stability_days, difficulty, lost, grade) }}
+        else {{ recall_stability(stability_days, difficulty, lost, grade) }}
     end)
 {%- endmacro -%}

@@ -12,7 +12,7 @@ from biomem.domain.numbers import clamp
 
 
 def replay_need(
-    days_used: float, reach: float, *, need_half_days: float = 3.0, need_steepness: float = 10.0
+    days_used: float, reach: float | None, *, need_half_days: float = 3.0, need_steepness: float = 10.0
 ) -> float:
     """How likely a memory is to be needed again, in [0, 1).
 
@@ -20,13 +20,13 @@ def replay_need(
     `reach`, in [0, 1], is the strength of its associations, which raises the odds by up to their double.
     """
     beyond_first = max(days_used - 1, 0.0) / (need_half_days - 1)
-    odds = beyond_first**need_steepness * (1 + clamp(reach, 0.0, 1.0))
+    odds = beyond_first**need_steepness * (1 + clamp(reach or 0.0, 0.0, 1.0))
     return odds / (1 + odds)
 
 
-def replay_priority(retention: float, need: float, arousal: float) -> float:
+def replay_priority(retention: float, need: float, arousal: float | None) -> float:
     """Priority of a replay, in [0, 2]: what is fading (gain) and needed goes first, the emotional before the rest."""
-    return (1 - clamp(retention, 0.0, 1.0)) * clamp(need, 0.0, 1.0) * (1 + clamp(arousal, 0.0, 1.0))
+    return (1 - clamp(retention, 0.0, 1.0)) * clamp(need, 0.0, 1.0) * (1 + clamp(arousal or 0.0, 0.0, 1.0))
 
 
 def consolidation_gain(priority: float, *, consolidation_rate: float = 1500.0) -> float:

@@ -56,12 +56,20 @@ def ebbinghaus_retention(elapsed_s: float, *, scale_per_s: float = 0.0772, expon
     return float((1 + scale_per_s * max(elapsed_s, 0.0)) ** -exponent)
 
 
+def short_term_decay(elapsed_s: float, *, duration_s: float = 30.0) -> float:
+    """What the short-term store alone still holds, in (0, 1], after `elapsed_s`.
+
+    Its time constant is a fifth of the short-term memory's duration: 6 s (Murdock 1961).
+    """
+    return exp(-max(elapsed_s, 0.0) / (duration_s / 5))
+
+
 def short_term_retention(elapsed_s: float, *, floor: float = 0.119, duration_s: float = 30.0) -> float:
     """Probability of recall, in [floor, 1], after `elapsed_s` with rehearsal prevented (Murdock 1961).
 
-    The trace decays with a time constant of a fifth of the short-term memory's duration, toward what long-term memory gives.
+    The trace decays toward `floor`, what long-term memory gives.
     """
-    return floor + (1 - floor) * exp(-max(elapsed_s, 0.0) / (duration_s / 5))
+    return floor + (1 - floor) * short_term_decay(elapsed_s, duration_s=duration_s)
 
 
 def recall_probability(elapsed_s: float, retention: float, *, duration_s: float = 30.0) -> float:
@@ -69,7 +77,7 @@ def recall_probability(elapsed_s: float, retention: float, *, duration_s: float 
 
     The two stores are independent (Atkinson & Shiffrin 1968); `retention` is the long-term store's part.
     """
-    return 1 - (1 - exp(-max(elapsed_s, 0.0) / (duration_s / 5))) * (1 - clamp(retention, 0.0, 1.0))
+    return 1 - (1 - short_term_decay(elapsed_s, duration_s=duration_s)) * (1 - clamp(retention, 0.0, 1.0))
 
 
 def salience(importance: float | None, arousal: float | None, *, default_salience: float = 0.5) -> float:
@@ -92,11 +100,11 @@ def salience_grade(
 
 
 def first_stability(
-    grade: int, arousal: float, *, arousal_gain: float = 1.0, weights: Sequence[float] = FSRS6_WEIGHTS
+    grade: int, arousal: float | None, *, arousal_gain: float = 1.0, weights: Sequence[float] = FSRS6_WEIGHTS
 ) -> float:
     """Stability in days right after encoding: FSRS-6's w[grade-1], raised by arousal in [0, 1] (the gain is engineering)."""
     _require_grade(grade)
-    return max(weights[grade - 1] * (1 + arousal_gain * clamp(arousal, 0.0, 1.0)), MINIMUM_STABILITY_DAYS)
+    return max(weights[grade - 1] * (1 + arousal_gain * clamp(arousal or 0.0, 0.0, 1.0)), MINIMUM_STABILITY_DAYS)
 
 
 def first_difficulty(grade: int, *, weights: Sequence[float] = FSRS6_WEIGHTS) -> float:

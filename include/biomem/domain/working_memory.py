@@ -59,11 +59,11 @@ def fan_strength(fan: float, *, association_ceiling: float = 1.45) -> float:
 
 
 def accessibility(
-    retention: float, spread: float, *, recall_threshold: float = -2.0, activation_noise: float = 0.5
+    retention: float, spread: float | None, *, recall_threshold: float = -2.0, activation_noise: float = 0.5
 ) -> float:
     """Activation of a memory whose probability of recall without any cue is `retention`, plus what the cues `spread` to it."""
     held = clamp(retention, RETENTION_MARGIN, 1 - RETENTION_MARGIN)
-    return recall_threshold + activation_noise * log(held / (1 - held)) + spread
+    return recall_threshold + activation_noise * log(held / (1 - held)) + (spread or 0.0)
 
 
 def activation_probability(
