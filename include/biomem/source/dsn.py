@@ -23,6 +23,7 @@ SESSION_LIMITS = {
     "idle_in_transaction_session_timeout": "60000",
     "TimeZone": "UTC",
     "DateStyle": "ISO",
+    "standard_conforming_strings": "on",
 }
 # settings that Airflow keeps in a PostgreSQL connection beside libpq's
 AIRFLOW_EXTRAS = frozenset(

@@ -19,12 +19,10 @@ def _analyzer() -> SentimentIntensityAnalyzer:
     return SentimentIntensityAnalyzer()
 
 
-def text_arousal(content: str | None) -> float:
+def text_arousal(content: str) -> float:
     """How strong a feeling the text voices, [0, 1], pleasant or not: the absolute compound score of VADER.
 
-    Reads the first 1,000 characters. 0 for no text and for languages that VADER's English lexicon does not know.
+    Reads the first 1,000 characters. 0 for an empty text and for languages that VADER's English lexicon does not know.
     A pure function of the text. Source: Hutto & Gilbert 2014, VADER (ICWSM).
     """
-    if not content:
-        return 0.0
     return abs(float(_analyzer().polarity_scores(content[:SCORED_CHARACTERS])["compound"]))

@@ -1,0 +1,63 @@
+"""PostgreSQL as DuckDB sees it: the scanner extension, attached read-only for as long as it is needed."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from biomem.errors import SourceError
+from biomem.source.dsn import place, with_session_limits, without_secrets
+from biomem.warehouse.connection import quote_literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import duckdb
+
+CATALOG = "biomem_source"
+# what a DuckDB secret holds; libpq's other keywords go along when attaching
+SECRET_KEYS = ("host", "port", "user", "password", "dbname")
+
+
+@contextmanager
+def attached(con: duckdb.DuckDBPyConnection, dsn: str) -> Iterator[None]:
+    """Attach the PostgreSQL of `dsn` as `biomem_source`; every failure in the block becomes a SourceError.
+
+    Inside one DuckDB transaction all reads see one snapshot (the extension reads REPEATABLE READ). The password
+    travels as a parameter into a temporary secret, in no SQL text.
+    """
+    import duckdb
+    from duckdb_extensions import import_extension
+
+    parts = with_session_limits(dsn)
+    secret = {key: value for key, value in parts.items() if key in SECRET_KEYS}
+    others = " ".join(f"{key}={_quote(value)}" for key, value in parts.items() if key not in SECRET_KEYS)
+    try:
+        import_extension("postgres_scanner")
+        con.execute("load postgres_scanner")
+        fields = "".join(f", {key} ${key}" for key in secret)
+        con.execute(f"create or replace temporary secret {CATALOG} (type postgres{fields})", secret)
+        con.execute(f"attach {quote_literal(others)} as {CATALOG} (type postgres, secret {CATALOG}, read_only)")
+        yield
+    except duckdb.Error as error:
+        raise SourceError(
+            f"reading from PostgreSQL ({place(dsn)}) failed, nothing was changed: {without_secrets(str(error), dsn)}; "
+            "the next pull starts from where this one did"
+        ) from None
+    finally:
+        con.execute(f"detach database if exists {CATALOG}")
+        con.execute(f"drop secret if exists {CATALOG}")
+
+
+def query(con: duckdb.DuckDBPyConnection, sql: str) -> duckdb.DuckDBPyConnection:
+    """Run `sql` in the attached PostgreSQL and hand back its rows."""
+    return con.execute(f"from postgres_query('{CATALOG}', ?)", [sql])
+
+
+def stage(con: duckdb.DuckDBPyConnection, table: str, sql: str) -> None:
+    """Put the rows of `sql`, run in the attached PostgreSQL, into the temporary table `table`."""
+    con.execute(f"create or replace temp table {table} as from postgres_query('{CATALOG}', ?)", [sql])
+
+
+def _quote(value: str) -> str:
+    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
