@@ -28,8 +28,8 @@ where not exists (select from pg_database where datname = 'biomem') \gexec
 
 revoke all on database airflow, biomem from public;
 grant connect on database biomem to biomem_agent, biomem_reader, biomem_writer;
--- changed rows reach the schema through a temporary table
-grant temporary on database biomem to biomem_writer;
+-- rows reach their table through a temporary one, here and in `biomem load`
+grant temporary on database biomem to biomem_agent, biomem_writer;
 
 \connect biomem
 create extension if not exists vector;

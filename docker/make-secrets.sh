@@ -1,11 +1,12 @@
 #!/bin/sh
-# Makes .env and every secret that is not there yet. Never overwrites one.
-#   docker/make-secrets.sh [DIRECTORY]      default: secrets/ of the project
+# Makes every secret that is not there yet; never overwrites one.
+#   docker/make-secrets.sh                in secrets/ of the project; makes .env as well
+#   docker/make-secrets.sh DIRECTORY      elsewhere; name the directory in .env
 # The files are readable because containers run as other users than you; the directory lets nobody in but you.
 set -eu
 cd "$(dirname "$0")/.."
 directory=${1:-secrets}
-[ -e .env ] || cp .env.example .env
+[ $# -gt 0 ] || [ -e .env ] || cp .env.example .env
 mkdir -p "$directory"
 chmod 700 "$directory"
 
