@@ -217,7 +217,7 @@ def _apply(
     con: duckdb.DuckDBPyConnection, source_name: str, as_of: datetime | None, batch_id: int, is_reconciled: bool
 ) -> Changes:
     _collect_changes(con)
-    decided_at = as_of or _newest_time(con)
+    decided_at = _decision_time(con, as_of)
     con.execute(
         """
         insert into raw.revisions (memory_id, revision, content_hash, revised_at, batch_id)
@@ -288,14 +288,27 @@ def _collect_changes(con: duckdb.DuckDBPyConnection) -> None:
     )
 
 
-def _newest_time(con: duckdb.DuckDBPyConnection) -> datetime | None:
-    newest: datetime | None = scalar(
+def _decision_time(con: duckdb.DuckDBPyConnection, as_of: datetime | None) -> datetime | None:
+    """When changes that the source does not date count as made: at `as_of`, or at the newest time in the data.
+
+    Never before an instant that was computed or pulled already, for until then the source still said otherwise.
+    """
+    decided_at: datetime | None = scalar(
         con.execute(
-            "select max(greatest(occurred_at, updated_at)) from "
-            "(select occurred_at, updated_at from raw.memories union all select occurred_at, updated_at from changed)"
+            """
+            select greatest(
+                coalesce($as_of, greatest(
+                    (select max(greatest(occurred_at, updated_at)) from raw.memories),
+                    (select max(greatest(occurred_at, updated_at)) from changed)
+                )),
+                (select max(as_of) from raw.run_context),
+                (select max(pulled_as_of) from raw.pulls)
+            )
+            """,
+            {"as_of": as_of},
         )
     )
-    return newest
+    return decided_at
 
 
 def _bury_vanished(con: duckdb.DuckDBPyConnection, source_name: str, decided_at: datetime | None, batch_id: int) -> int:

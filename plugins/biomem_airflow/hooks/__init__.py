@@ -1,0 +1,1 @@
+"""Airflow's connections in the form that the pipeline takes."""

@@ -1,0 +1,1 @@
+"""Operators of the pipeline: each translates between Airflow and `biomem`, and decides nothing itself."""

@@ -1,0 +1,47 @@
+"""The last task of a stage: its results -> schema `memory` in PostgreSQL."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+from biomem.settings import load_settings
+from biomem.warehouse.connection import open_warehouse
+from biomem.warehouse.context import complete_stage
+from biomem.warehouse.publish import publish_stage
+
+from biomem_airflow.hooks.conninfo import conninfo
+from biomem_airflow.operators.run_facts import describe_interval
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow.sdk import Context
+
+
+class DuckDBToPostgresOperator(BaseOperator):
+    """Publish what the stage changed, in one PostgreSQL transaction, and mark the run as completed.
+
+    Readers see all of it or nothing. Any retry is harmless: what is published already is not sent again.
+
+    :param stage: the stage whose tables are published
+    :param target_conn_id: connection to the database with schema `memory`
+    """
+
+    template_fields: Sequence[str] = ("stage", "target_conn_id")
+    ui_color = "#d9f2df"
+
+    def __init__(self, *, stage: str, target_conn_id: str = "memory_target", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.stage = stage
+        self.target_conn_id = target_conn_id
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        self.log.info("%s", describe_interval(context))
+        run_id = context["run_id"]
+        with open_warehouse(load_settings(), purpose=f"task {self.task_id} of {self.stage}") as con:
+            result = publish_stage(con, self.stage, dsn=conninfo(self.target_conn_id), run_id=run_id)
+            complete_stage(con, self.stage, run_id)
+        self.log.info("%s", result.describe())
+        return asdict(result)
