@@ -1,0 +1,123 @@
+{#
+    Runs before memory_associations: finds the memories whose pairs may have changed since the rows were written, and
+    deletes their pairs, which the model then computes whole. Nothing happens on a full build.
+
+    A pair changes only with an access to one of the two, or with who was told next to whom. So reopened are:
+      - the memories accessed in windows that were written anew, or that have closed since the last run;
+      - memories that are new, changed or gone, with the partners they had and the neighbours they have now.
+#}
+{% macro reopen_associations() -%}
+{%- if is_incremental() -%}
+create or replace temporary table {{ reopened_memories() }} as
+with clock as (
+
+    select *
+    from {{ ref('stg_clock') }}
+    where
+        stage = 'consolidation'
+        and is_in_run
+
+),
+
+accessed as (
+
+    select
+        windows.agent_id,
+        windows.memory_id
+    from {{ ref('stm_windows') }} as windows
+    inner join clock
+        on windows.agent_id = clock.agent_id
+    where
+        windows.is_accessed
+        and (
+            windows.sequence > coalesce(clock.completed_sequence, 0)
+            or (windows.window_end > clock.previous_as_of and windows.window_end <= clock.as_of)
+        )
+
+),
+
+changed as (
+
+    select
+        memories.agent_id,
+        memories.memory_id
+    from {{ ref('stg_memories') }} as memories
+    inner join clock
+        on memories.agent_id = clock.agent_id
+    where
+        memories.batch_id > clock.batch_from
+        or (memories.occurred_at >= {{ window_start('clock.previous_as_of') }}
+            and memories.occurred_at <= clock.as_of)
+    union
+    select
+        held.agent_id,
+        held.memory_id
+    from (
+        select agent_id, unnest([memory_a, memory_b]) as memory_id from {{ this }}
+    ) as held
+    inner join clock
+        on held.agent_id = clock.agent_id
+    where (held.agent_id, held.memory_id) not in (
+        select (agent_id, memory_id) from {{ ref('stg_events') }} where kind = 'encode'
+    )
+
+),
+
+changed_sessions as (
+
+    select distinct
+        events.agent_id,
+        events.session_id
+    from {{ ref('stg_events') }} as events
+    inner join changed
+        on events.agent_id = changed.agent_id
+        and events.source_memory_id = changed.memory_id
+    where events.session_id is not null
+
+),
+
+neighbours as (
+
+    select
+        told.agent_id,
+        unnest([told.memory_id, told.previous_memory_id]) as memory_id
+    from ({{ session_neighbours('clock', 'changed_sessions') }}) as told
+    where
+        (told.agent_id, told.source_memory_id) in (select (agent_id, memory_id) from changed)
+        or (told.agent_id, told.previous_source_memory_id) in (select (agent_id, memory_id) from changed)
+
+),
+
+partners as (
+
+    select
+        held.agent_id,
+        unnest([held.memory_a, held.memory_b]) as memory_id
+    from {{ this }} as held
+    where
+        (held.agent_id, held.memory_a) in (select (agent_id, memory_id) from changed)
+        or (held.agent_id, held.memory_b) in (select (agent_id, memory_id) from changed)
+
+)
+
+select agent_id, memory_id from accessed
+union
+select agent_id, memory_id from changed
+union
+select agent_id, memory_id from neighbours
+union
+select agent_id, memory_id from partners
+;
+
+delete from {{ this }}
+where
+    (agent_id, memory_a) in (select (agent_id, memory_id) from {{ reopened_memories() }})
+    or (agent_id, memory_b) in (select (agent_id, memory_id) from {{ reopened_memories() }})
+{%- endif -%}
+{%- endmacro %}
+
+
+{# The temporary table that reopen_associations leaves for the model: (agent_id, memory_id). #}
+{% macro reopened_memories() -%}
+memory_associations__reopened
+{%- endmacro %}

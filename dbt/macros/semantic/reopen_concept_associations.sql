@@ -1,0 +1,36 @@
+{#
+    The agents whose concept associations are computed in this run: all on a full build, else those with anything new.
+    What counts as a concept depends on all that the agent remembers, so an agent is computed whole.
+    Columns: agent_id, as_of.
+#}
+{% macro agents_to_associate() -%}
+select
+    clock.agent_id,
+    clock.as_of
+from {{ ref('stg_clock') }} as clock
+where
+    clock.stage = 'consolidation'
+    {% if is_incremental() -%}
+        and clock.is_in_run
+        and (
+            clock.batch_upto > clock.batch_from
+            or exists (
+                select 1
+                from {{ ref('stg_events') }} as events
+                where
+                    events.agent_id = clock.agent_id
+                    and events.occurred_at > clock.previous_as_of
+                    and events.occurred_at <= clock.as_of
+            )
+        )
+    {%- endif %}
+{%- endmacro %}
+
+
+{# Runs before concept_associations: deletes what the model then computes anew. #}
+{% macro reopen_concept_associations() -%}
+{%- if is_incremental() -%}
+delete from {{ this }}
+where agent_id in (select agent_id from ({{ agents_to_associate() }}))
+{%- endif -%}
+{%- endmacro %}
