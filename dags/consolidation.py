@@ -17,12 +17,16 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from airflow.sdk import DAG, DeltaDataIntervalTimetable
+from airflow.sdk import DAG, Asset, DeltaDataIntervalTimetable
 from biomem_airflow.dag_defaults import START_DATE, stage_params, task_defaults
+from biomem_airflow.operators.begin_stage import BeginStageOperator
+from biomem_airflow.operators.duckdb_to_postgres import DuckDBToPostgresOperator
 from biomem_airflow.stages import memory_stage
 
+STAGE = "consolidation"
+
 with DAG(
-    "consolidation",
+    STAGE,
     schedule=DeltaDataIntervalTimetable(timedelta(minutes=90)),
     start_date=START_DATE,
     catchup=False,
@@ -32,4 +36,7 @@ with DAG(
     doc_md=__doc__,
     tags=["memory", "sleep", "long-term"],
 ):
-    memory_stage("consolidation")
+    begin = BeginStageOperator(task_id="begin", stage=STAGE)
+    publish = DuckDBToPostgresOperator(task_id="publish", stage=STAGE, outlets=[Asset("memory/long_term")])
+
+    begin >> memory_stage(STAGE) >> publish

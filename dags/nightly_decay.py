@@ -14,12 +14,16 @@ ledger says why it went. Safe to run again for any night: it changes nothing the
 
 from __future__ import annotations
 
-from airflow.sdk import DAG
+from airflow.sdk import DAG, Asset
 from biomem_airflow.dag_defaults import START_DATE, stage_params, task_defaults
+from biomem_airflow.operators.begin_stage import BeginStageOperator
+from biomem_airflow.operators.duckdb_to_postgres import DuckDBToPostgresOperator
 from biomem_airflow.stages import memory_stage
 
+STAGE = "nightly_decay"
+
 with DAG(
-    "nightly_decay",
+    STAGE,
     schedule="0 2 * * *",
     start_date=START_DATE,
     catchup=False,
@@ -29,4 +33,7 @@ with DAG(
     doc_md=__doc__,
     tags=["memory", "sleep", "forgetting"],
 ):
-    memory_stage("nightly_decay")
+    begin = BeginStageOperator(task_id="begin", stage=STAGE)
+    publish = DuckDBToPostgresOperator(task_id="publish", stage=STAGE, outlets=[Asset("memory/retention")])
+
+    begin >> memory_stage(STAGE) >> publish

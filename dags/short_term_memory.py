@@ -16,12 +16,17 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from airflow.sdk import DAG, DeltaDataIntervalTimetable
+from airflow.sdk import DAG, Asset, DeltaDataIntervalTimetable
 from biomem_airflow.dag_defaults import START_DATE, stage_params, task_defaults
+from biomem_airflow.operators.begin_stage import BeginStageOperator
+from biomem_airflow.operators.duckdb_to_postgres import DuckDBToPostgresOperator
+from biomem_airflow.operators.postgres_to_duckdb import PostgresToDuckDBOperator
 from biomem_airflow.stages import memory_stage
 
+STAGE = "short_term_memory"
+
 with DAG(
-    "short_term_memory",
+    STAGE,
     schedule=DeltaDataIntervalTimetable(timedelta(seconds=30)),
     start_date=START_DATE,
     catchup=False,
@@ -31,4 +36,8 @@ with DAG(
     doc_md=__doc__,
     tags=["memory", "short-term"],
 ):
-    memory_stage("short_term_memory")
+    pull = PostgresToDuckDBOperator(task_id="pull_memories", outlets=[Asset("memory/raw")])
+    begin = BeginStageOperator(task_id="begin", stage=STAGE)
+    publish = DuckDBToPostgresOperator(task_id="publish", stage=STAGE, outlets=[Asset("memory/short_term")])
+
+    pull >> begin >> memory_stage(STAGE) >> publish

@@ -14,12 +14,16 @@ again; the ledger says what was pruned and by which numbers. Safe to run again: 
 
 from __future__ import annotations
 
-from airflow.sdk import DAG
+from airflow.sdk import DAG, Asset
 from biomem_airflow.dag_defaults import START_DATE, stage_params, task_defaults
+from biomem_airflow.operators.begin_stage import BeginStageOperator
+from biomem_airflow.operators.duckdb_to_postgres import DuckDBToPostgresOperator
 from biomem_airflow.stages import memory_stage
 
+STAGE = "weekly_homeostasis"
+
 with DAG(
-    "weekly_homeostasis",
+    STAGE,
     schedule="0 3 * * 0",
     start_date=START_DATE,
     catchup=False,
@@ -29,4 +33,7 @@ with DAG(
     doc_md=__doc__,
     tags=["memory", "sleep", "semantic"],
 ):
-    memory_stage("weekly_homeostasis")
+    begin = BeginStageOperator(task_id="begin", stage=STAGE)
+    publish = DuckDBToPostgresOperator(task_id="publish", stage=STAGE, outlets=[Asset("memory/semantic_network")])
+
+    begin >> memory_stage(STAGE) >> publish

@@ -3,23 +3,62 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Optional
+from pathlib import Path  # noqa: TC003 - typer reads the annotations
+from typing import Annotated
 
 import typer
+from biomem.cli.load import ID_HELP, SPLIT_HELP
 from biomem.cli.state import console, err_console, parse_as_of, settings
 
 AsOf = Annotated[
-    Optional[str],  # noqa: UP045 - typer evaluates this on Python 3.10
+    str | None,
     typer.Option("--as-of", metavar="T", help="Compute the memory as it is at this instant (ISO 8601). Default: now."),
 ]
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to `app`."""
+    app.command()(demo)
     app.command()(run)
     app.command()(up)
     app.command()(down)
     app.command()(status)
+
+
+def demo(
+    ctx: typer.Context,
+    input_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--input", metavar="FILE", help="A .csv, .tsv or .jsonl file, plain or with .gz. Default: a sample life."
+        ),
+    ] = None,
+    id_: Annotated[str | None, typer.Option("--id", metavar="COLUMN", help=ID_HELP)] = None,
+    content: Annotated[str | None, typer.Option(metavar="COLUMN", help="Column with the text.")] = None,
+    occurred_at: Annotated[str | None, typer.Option(metavar="COLUMN", help="Column with the time or the day.")] = None,
+    agent: Annotated[str | None, typer.Option(metavar="COLUMN", help="Column with whose memory it is.")] = None,
+    session: Annotated[str | None, typer.Option(metavar="COLUMN", help="Column with the conversation.")] = None,
+    speaker: Annotated[str | None, typer.Option(metavar="COLUMN", help="Column with who said it.")] = None,
+    split: Annotated[str, typer.Option(metavar="auto|sentences|none", help=SPLIT_HELP)] = "auto",
+    port: Annotated[int | None, typer.Option("--port", help="Port of the UI. Default: 8080, or a free one.")] = None,
+) -> None:
+    """Take a whole life through the real pipeline: embedded PostgreSQL, Airflow, DuckDB, and a report at its end.
+
+    The memories are looked back on from the end of their own time, not from today. Everything started is stopped.
+    """
+    from biomem.demo.load import load_options
+
+    from biomem_airflow.demo import demo as run_demo
+
+    columns = {
+        "memory_id": id_,
+        "content": content,
+        "occurred_at": occurred_at,
+        "agent_id": agent,
+        "session_id": session,
+        "speaker": speaker,
+    }
+    run_demo(settings(ctx), input_file, load_options(columns, split), port, console)
 
 
 def run(
@@ -32,9 +71,7 @@ def run(
         ),
     ],
     as_of: AsOf = None,
-    agent_id: Annotated[
-        Optional[str], typer.Option("--agent-id", help="Only the memories of this agent.")  # noqa: UP045
-    ] = None,
+    agent_id: Annotated[str | None, typer.Option("--agent-id", help="Only the memories of this agent.")] = None,
     full_refresh: Annotated[
         bool, typer.Option("--full-refresh", help="Compute everything again, not only what is new.")
     ] = False,
@@ -54,7 +91,7 @@ def run(
 
 def up(
     ctx: typer.Context,
-    port: Annotated[Optional[int], typer.Option("--port", help="Port of the UI.", show_default="8080")] = None,  # noqa: UP045
+    port: Annotated[int | None, typer.Option("--port", help="Port of the UI.", show_default="8080")] = None,
     foreground: Annotated[bool, typer.Option("--foreground", help="Stay until Ctrl-C.")] = False,
 ) -> None:
     """Start Airflow with its UI on this machine; the DAGs run by their schedules until `biomem down`."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from airflow.sdk import TaskGroup
 from biomem.settings import load_settings
@@ -27,14 +26,10 @@ def memory_stage(stage: str) -> TaskGroup:
     profile = ProfileConfig(
         profile_name="biological_memory", target_name="dev", profiles_yml_filepath=dbt_dir / "profiles.yml"
     )
-    common: dict[str, Any] = {
-        "env": {
-            "BIOMEM_WAREHOUSE": str(settings.warehouse_path),
-            "BIOMEM_MAX_MEMORY": settings.max_memory,
-            "BIOMEM_THREADS": str(settings.threads),
-        },
-        "append_env": True,
-        "install_deps": False,
+    variables = {
+        "BIOMEM_WAREHOUSE": str(settings.warehouse_path),
+        "BIOMEM_MAX_MEMORY": settings.max_memory,
+        "BIOMEM_THREADS": str(settings.threads),
     }
     with TaskGroup(stage, prefix_group_id=False) as whole:
         models = DbtTaskGroup(
@@ -45,6 +40,7 @@ def memory_stage(stage: str) -> TaskGroup:
                 manifest_path=settings.manifest_path,
                 install_dbt_deps=False,
                 partial_parse=True,
+                env_vars=variables,
             ),
             profile_config=profile,
             execution_config=ExecutionConfig(
@@ -58,7 +54,7 @@ def memory_stage(stage: str) -> TaskGroup:
                 emit_datasets=False,
                 normalize_task_id=lambda node: node.name,
             ),
-            operator_args={**common, "full_refresh": FULL_REFRESH},
+            operator_args={"append_env": True, "full_refresh": FULL_REFRESH},
         )
         tests = DbtTestLocalOperator(
             task_id="test",
@@ -69,7 +65,9 @@ def memory_stage(stage: str) -> TaskGroup:
             exclude=["test_type:unit"],
             # where the parsed project is kept from run to run; parsing anew would take longer than the tests
             cache_dir=Path(cosmos_settings.cache_dir) / f"{stage}__test",
-            **common,
+            env=variables,
+            append_env=True,
+            install_deps=False,
         )
         models >> tests
     return whole

@@ -1,0 +1,137 @@
+"""The DAG files as Airflow reads them."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from airflow.sdk.exceptions import ParamValidationError
+from biomem.settings import load_settings
+from biomem.warehouse.context import STAGES
+
+if TYPE_CHECKING:
+    from airflow.sdk import DAG, BaseOperator
+
+SCHEDULES = {
+    "short_term_memory": timedelta(seconds=30),
+    "consolidation": timedelta(minutes=90),
+    "nightly_decay": "0 2 * * *",
+    "weekly_homeostasis": "0 3 * * 0",
+}
+
+
+def models_of(manifest: dict[str, Any]) -> dict[str, list[str]]:
+    return {
+        node["name"]: [tag for tag in node["tags"] if tag in STAGES]
+        for node in manifest["nodes"].values()
+        if node["resource_type"] == "model"
+    }
+
+
+def test_there_are_exactly_the_four_rhythms(dags: dict[str, DAG]) -> None:
+    assert set(dags) == set(STAGES)
+
+
+def test_every_file_in_dags_is_read(dags: dict[str, DAG]) -> None:
+    files = {path.name for path in load_settings().dags_dir.glob("*.py")}
+    read = {dag.fileloc.rsplit("/", 1)[-1] for dag in dags.values()}
+    assert read == files, f"these files hold no DAG that Airflow sees: {files - read}"
+
+
+@pytest.mark.parametrize("dag_id", STAGES)
+class TestEveryRhythm:
+    def test_keeps_its_schedule(self, dags: dict[str, DAG], dag_id: str) -> None:
+        timetable = dags[dag_id].timetable
+        assert (getattr(timetable, "delta", None) or timetable.expression) == SCHEDULES[dag_id]
+
+    def test_never_runs_twice_at_once_nor_for_the_past(self, dags: dict[str, DAG], dag_id: str) -> None:
+        assert dags[dag_id].max_active_runs == 1
+        assert dags[dag_id].catchup is False
+
+    def test_tells_the_person_on_call_what_it_does(self, dags: dict[str, DAG], dag_id: str) -> None:
+        text = dags[dag_id].doc_md or ""
+        assert text.lstrip().startswith("### "), "the docstring is the documentation shown in the UI"
+        assert "**Danger:**" in text
+        example = re.search(r"```json\n(.*?)```", text, re.DOTALL)
+        assert example, "an example config is missing"
+        assert set(json.loads(example[1])) == set(dags[dag_id].params)
+
+    def test_is_tagged(self, dags: dict[str, DAG], dag_id: str) -> None:
+        assert "memory" in dags[dag_id].tags
+
+    def test_has_a_form_that_explains_itself(self, dags: dict[str, DAG], dag_id: str) -> None:
+        params = dags[dag_id].params
+        assert set(params) == {"as_of", "agent_id", "full_refresh"}
+        for name in params:
+            param = params.get_param(name)
+            assert param.schema.get("title"), f"{name} has no title"
+            assert param.description, f"{name} has no description"
+            assert param.schema.get("type"), f"{name} has no type"
+
+    def test_refuses_a_config_of_the_wrong_type(self, dags: dict[str, DAG], dag_id: str) -> None:
+        as_of = dags[dag_id].params.get_param("as_of")
+        with pytest.raises(ParamValidationError, match="5 is not of type"):
+            as_of.resolve(5)
+
+    def test_has_no_cycle(self, dags: dict[str, DAG], dag_id: str) -> None:
+        dags[dag_id].check_cycle()
+
+    def test_every_task_waits_for_the_one_slot(self, dags: dict[str, DAG], dag_id: str) -> None:
+        loose = [task.task_id for task in dags[dag_id].tasks if task.pool != "duckdb_writer" or task.pool_slots != 1]
+        assert not loose, f"DuckDB takes one writing process; put these tasks in pool duckdb_writer: {loose}"
+
+    def test_no_task_can_hold_the_slot_for_ever(self, dags: dict[str, DAG], dag_id: str) -> None:
+        endless = [task.task_id for task in dags[dag_id].tasks if not task.execution_timeout]
+        assert not endless, f"give these tasks an execution_timeout: {endless}"
+        assert all(task.execution_timeout <= timedelta(hours=1) for task in dags[dag_id].tasks)
+
+    def test_every_task_is_tried_again(self, dags: dict[str, DAG], dag_id: str) -> None:
+        once = [task.task_id for task in dags[dag_id].tasks if task.retries < 1]
+        assert not once, f"these tasks are not retried: {once}"
+
+    def test_a_window_goes_before_everything_else(self, dags: dict[str, DAG], dag_id: str) -> None:
+        weights = {task.priority_weight for task in dags[dag_id].tasks}
+        assert weights == {100 if dag_id == "short_term_memory" else 10 if dag_id == "consolidation" else 1}
+        assert all(str(task.weight_rule).lower().find("absolute") >= 0 for task in dags[dag_id].tasks)
+
+    def test_publishes_last_and_only_what_has_passed_its_tests(self, dags: dict[str, DAG], dag_id: str) -> None:
+        dag = dags[dag_id]
+        assert [task.task_id for task in dag.leaves] == ["publish"]
+        assert dag.get_task("publish").upstream_task_ids == {"test"}
+
+
+def test_every_model_is_exactly_one_task(dags: dict[str, DAG], manifest: dict[str, Any]) -> None:
+    tasks = [(dag_id, task.task_id) for dag_id, dag in dags.items() for task in dag.tasks]
+    for model, stages in models_of(manifest).items():
+        assert len(stages) == 1, f"{model} must carry the tag of exactly one stage, it carries {stages}"
+        assert [dag_id for dag_id, task_id in tasks if task_id == model] == stages, model
+
+
+def test_a_task_is_a_model_or_one_of_few(dags: dict[str, DAG], manifest: dict[str, Any]) -> None:
+    models = models_of(manifest)
+    others = {task.task_id for dag in dags.values() for task in dag.tasks} - set(models)
+    assert others == {"pull_memories", "begin", "test", "publish"}
+
+
+def test_models_run_in_the_order_of_their_references(dags: dict[str, DAG], manifest: dict[str, Any]) -> None:
+    names = {key: node["name"] for key, node in manifest["nodes"].items() if node["resource_type"] == "model"}
+    stage_of = {name: stages[0] for name, stages in models_of(manifest).items()}
+    for key, name in names.items():
+        task: BaseOperator = dags[stage_of[name]].get_task(name)
+        for parent in manifest["nodes"][key]["depends_on"]["nodes"]:
+            if parent in names and stage_of[names[parent]] == stage_of[name]:
+                assert names[parent] in task.upstream_task_ids, f"{name} must wait for {names[parent]}"
+
+
+def test_no_dag_changes_from_parse_to_parse(dags: dict[str, DAG]) -> None:
+    from airflow.dag_processing.dagbag import DagBag
+    from airflow.models.serialized_dag import SerializedDagModel
+    from airflow.serialization.serialized_objects import DagSerialization
+
+    again = DagBag(dag_folder=str(load_settings().dags_dir)).dags
+    for dag_id, dag in dags.items():
+        first, second = (SerializedDagModel.hash(DagSerialization.to_dict(one)) for one in (dag, again[dag_id]))
+        assert first == second, f"{dag_id} would get a new version at every parse"
