@@ -30,12 +30,12 @@ COPY dags dags
 COPY docker docker
 
 # Editable, so that there is one copy of the code and the project finds its dbt directory beside it.
-# Airflow must find a configuration file: it would write one otherwise, with a key in it.
+# dbt parses the project again when the environment of its profile changes, so this is the one that tasks have.
 RUN --mount=type=cache,target=/root/.cache/uv \
     uv pip install --no-deps --no-build-isolation --editable . \
-    && BIOMEM_WAREHOUSE=/tmp/parse.duckdb DBT_SEND_ANONYMOUS_USAGE_STATS=False \
+    && BIOMEM_WAREHOUSE=/var/lib/biomem/warehouse.duckdb DBT_SEND_ANONYMOUS_USAGE_STATS=False \
        dbt --quiet parse --project-dir dbt --profiles-dir dbt --log-path /tmp/dbt-logs \
-    && rm -rf /tmp/parse.duckdb* /tmp/dbt-logs \
+    && rm -rf /tmp/dbt-logs \
     && chmod -R go=u,go-w config dags dbt docker include plugins \
     && install --directory --owner=50000 --group=0 --mode=0700 /run/biomem /var/lib/biomem
 

@@ -72,6 +72,16 @@ def test_a_service_that_stays_is_watched_and_started_again(name: str) -> None:
     assert SERVICES[name]["healthcheck"]["test"][0] == "CMD"
 
 
+def test_what_ends_by_itself_is_waited_for_by_another_service() -> None:
+    waited_for = {
+        name
+        for service in SERVICES.values()
+        for name, dependency in service.get("depends_on", {}).items()
+        if dependency["condition"] == "service_completed_successfully"
+    }
+    assert waited_for == ONE_SHOT, "`docker compose up --wait` takes the end of any other container for a failure"
+
+
 def test_ports_listen_on_this_machine_only() -> None:
     ports = [port for service in SERVICES.values() for port in service.get("ports", [])]
     assert ports
