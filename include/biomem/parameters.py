@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
 
 from biomem.errors import ConfigurationError
-from biomem.settings import Settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from biomem.settings import Settings
 
 DOCUMENTED = "parameters"
 
@@ -49,14 +52,16 @@ class Parameter:
 def load_parameters(settings: Settings) -> dict[str, Parameter]:
     """Every parameter by name, in the file's order, checked.
 
-    Raises ConfigurationError when the file cannot be read, a parameter is missing or undocumented, or a value is not allowed.
+    Raises ConfigurationError when the file cannot be read, a parameter is missing or undocumented, or a value is out of
+    its range.
     """
     path = settings.dbt_dir / "dbt_project.yml"
     variables = _read_vars(path)
     documented = variables.pop(DOCUMENTED, None) or {}
     if unknown := sorted(set(variables) - set(documented)):
         raise ConfigurationError(
-            f"{path} sets {', '.join(unknown)}, which no model knows; correct the name or document it under vars: parameters"
+            f"{path} sets {', '.join(unknown)}, which no model knows; "
+            "correct the name or document it under vars: parameters"
         )
     if missing := sorted(set(documented) - set(variables)):
         raise ConfigurationError(f"{path} does not set {', '.join(missing)}; add it under vars")
@@ -97,7 +102,9 @@ def _check(parameter: Parameter, path: Path) -> None:
     if value is None and parameter.optional:
         return
     if parameter.choices is not None:
-        if not any(value is choice or (value == choice and type(value) is type(choice)) for choice in parameter.choices):
+        if not any(
+            value is choice or (value == choice and type(value) is type(choice)) for choice in parameter.choices
+        ):
             raise _refusal(parameter.name, value, parameter.allowed, path)
     elif parameter.low is None:
         _check_time_zone(parameter, path)
@@ -115,7 +122,9 @@ def _check_time_zone(parameter: Parameter, path: Path) -> None:
     try:
         ZoneInfo(parameter.value)
     except (ZoneInfoNotFoundError, ValueError, TypeError, OSError) as error:
-        raise _refusal(parameter.name, parameter.value, "an IANA time zone such as UTC or Europe/London", path) from error
+        raise _refusal(
+            parameter.name, parameter.value, "an IANA time zone such as UTC or Europe/London", path
+        ) from error
 
 
 def _check_order(parameters: dict[str, Parameter], path: Path) -> None:

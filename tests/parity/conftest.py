@@ -1,18 +1,20 @@
-"""The macros as dbt itself renders them: one dbt compile of a scratch project over the real macros and the real vars."""
+"""The macros as dbt itself renders them: a scratch project over the real macros and the real vars."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pytest
 import yaml
+from biomem.settings import PROJECT_ROOT
 from dbt.cli.main import dbtRunner
 
-from biomem.settings import PROJECT_ROOT
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
 
 class ScratchProject:
     """A dbt project with the real macros and vars, and with models of the test's own."""

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from inspect import signature
 from itertools import product
 from math import isclose
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import duckdb
 import pytest
 import yaml
-
 from biomem.domain import association, consolidation, homeostasis, numbers, retention, working_memory
 from biomem.settings import PROJECT_ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    import duckdb
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,9 @@ TRACES = (None, 0.0, 1e-9, 0.01, 1.0, 50.0)
 ACTIVATIONS = (None, -1e6, -20.0, -2.0, 0.0, 0.35, 5.0, 1e6)
 
 PARITIES = {
-    "safe_divide": _grid(numbers.safe_divide, "double double", (None, -3.0, 0.0, 1e-300, 7.0), (None, 0.0, -2.0, 1e-300, 3.0)),
+    "safe_divide": _grid(
+        numbers.safe_divide, "double double", (None, -3.0, 0.0, 1e-300, 7.0), (None, 0.0, -2.0, 1e-300, 3.0)
+    ),
     "clamp": _grid(numbers.clamp, "double double double", (None, -2.0, 0.0, 0.5, 1.0, 7.0), (0.0,), (1.0,)),
     "retention": _grid(retention.retention, "double double", DAYS, STABILITIES),
     "days_until_retention": _grid(retention.days_until_retention, "double double", STABILITIES, SHARES),
@@ -51,7 +55,9 @@ PARITIES = {
     "first_stability": _grid(retention.first_stability, "integer double", GRADES, SHARES),
     "first_difficulty": _grid(retention.first_difficulty, "integer", GRADES),
     "next_difficulty": _grid(retention.next_difficulty, "double integer", DIFFICULTIES, GRADES),
-    "next_stability": _grid(retention.next_stability, "double double double integer", STABILITIES, DIFFICULTIES, DAYS, GRADES),
+    "next_stability": _grid(
+        retention.next_stability, "double double double integer", STABILITIES, DIFFICULTIES, DAYS, GRADES
+    ),
     "restudy_stability": _grid(
         retention.restudy_stability, "double double double integer", STABILITIES, DIFFICULTIES, DAYS, GRADES
     ),
@@ -86,7 +92,9 @@ PARITIES = {
     "replay_need": _grid(consolidation.replay_need, "double double", (None, 0.0, 1.0, 2.0, 3.0, 4.0, 365.0), SHARES),
     "replay_priority": _grid(consolidation.replay_priority, "double double double", SHARES, SHARES, SHARES),
     "consolidation_gain": _grid(consolidation.consolidation_gain, "double", (None, -1.0, 0.0, 1e-4, 0.5, 2.0)),
-    "consolidation_strength": _grid(consolidation.consolidation_strength, "double", (None, -1.0, 0.0, 1e-4, 1.204, 40.0)),
+    "consolidation_strength": _grid(
+        consolidation.consolidation_strength, "double", (None, -1.0, 0.0, 1e-4, 1.204, 40.0)
+    ),
 }
 
 RENAMED = {

@@ -1,7 +1,8 @@
 """Consolidation: which memories sleep replays, and when they have become long-term.
 
-Inspired by prioritised replay (Mattar & Daw 2018: gain times need) and by the odds of being needed again, which rise with
-the days on which something was needed before (Anderson & Schooler 1991). The rates are calibrated engineering choices.
+Inspired by prioritised replay (Mattar & Daw 2018: gain times need) and by the odds of being needed again, which rise
+with the days on which something was needed before (Anderson & Schooler 1991). The rates are calibrated engineering
+choices.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ def replay_need(
     """
     beyond_first = max(days_used - 1, 0.0) / (need_half_days - 1)
     odds = beyond_first**need_steepness * (1 + clamp(reach or 0.0, 0.0, 1.0))
-    return odds / (1 + odds)
+    return float(odds / (1 + odds))
 
 
 def replay_priority(retention: float, need: float, arousal: float | None) -> float:

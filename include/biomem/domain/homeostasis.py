@@ -1,4 +1,4 @@
-"""Homeostasis: synaptic scaling as a divisive normalisation (after Turrigiano 2008; the target is an engineering choice)."""
+"""Homeostasis: synaptic scaling as a divisive normalisation (after Turrigiano 2008; the target is our own choice)."""
 
 from __future__ import annotations
 

@@ -1,21 +1,24 @@
 """How well a memory is kept: FSRS-6 over days, Ebbinghaus for verbatim material, Murdock over seconds.
 
-Sources: FSRS-6 (Ye 2024, the scheduler's published default weights); Ebbinghaus 1885 and Murre & Dros 2015; Murdock 1961;
-Wixted & Ebbesen 1991 for the power form. Grades are 1 again, 2 hard, 3 good, 4 easy.
+Sources: FSRS-6 (Ye 2024, the scheduler's published default weights); Ebbinghaus 1885 and Murre & Dros 2015; Murdock
+1961; Wixted & Ebbesen 1991 for the power form. Grades are 1 again, 2 hard, 3 good, 4 easy.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from math import exp
+from typing import TYPE_CHECKING
 
 from biomem.domain.numbers import clamp, require_positive
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 FSRS6_WEIGHTS: tuple[float, ...] = (
     *(0.212, 1.2931, 2.3065, 8.2956, 6.4133, 0.8334, 3.0194, 0.001, 1.8722, 0.1666, 0.796),
     *(1.4835, 0.0614, 0.2629, 1.6483, 0.6014, 1.8729, 0.5425, 0.0912, 0.0658, 0.1542),
 )
-"""Default weights w0..w20 of FSRS-6: w0-w3 first stabilities in days, w20 the exponent of forgetting, the rest unitless."""
+"""Default weights w0 to w20 of FSRS-6: w0 to w3 first stabilities in days, w20 the exponent of forgetting."""
 
 AGAIN, HARD, GOOD, EASY = 1, 2, 3, 4
 
@@ -36,9 +39,7 @@ def retention(elapsed_days: float, stability_days: float, *, weights: Sequence[f
     return float((1 + factor * max(elapsed_days, 0.0) / stability_days) ** -exponent)
 
 
-def days_until_retention(
-    stability_days: float, retention: float, *, weights: Sequence[float] = FSRS6_WEIGHTS
-) -> float:
+def days_until_retention(stability_days: float, retention: float, *, weights: Sequence[float] = FSRS6_WEIGHTS) -> float:
     """Days after an access at which retention has fallen to `retention`, in (0, 1]: the inverse of `retention`.
 
     Raises ValueError unless `stability_days` is positive and `retention` lies in (0, 1].
@@ -52,7 +53,7 @@ def days_until_retention(
 
 
 def ebbinghaus_retention(elapsed_s: float, *, scale_per_s: float = 0.0772, exponent: float = 0.130) -> float:
-    """Share of relearning saved, in (0, 1], after `elapsed_s`: `(1 + scale * t)^-exponent`, fitted to Ebbinghaus 1885."""
+    """Share of relearning saved, in (0, 1], after `elapsed_s`, as fitted to Ebbinghaus 1885."""
     return float((1 + scale_per_s * max(elapsed_s, 0.0)) ** -exponent)
 
 
@@ -81,7 +82,7 @@ def recall_probability(elapsed_s: float, retention: float, *, duration_s: float 
 
 
 def salience(importance: float | None, arousal: float | None, *, default_salience: float = 0.5) -> float:
-    """How much an experience stands out, in [0, 1]: its stated importance, else what its emotional arousal adds to average.
+    """How much an experience stands out, in [0, 1]: its stated importance, else average plus its arousal.
 
     An engineering choice in the spirit of Brown & Kulik 1977 (emotional events are kept better from the start).
     """
@@ -102,7 +103,10 @@ def salience_grade(
 def first_stability(
     grade: int, arousal: float | None, *, arousal_gain: float = 1.0, weights: Sequence[float] = FSRS6_WEIGHTS
 ) -> float:
-    """Stability in days right after encoding: FSRS-6's w[grade-1], raised by arousal in [0, 1] (the gain is engineering)."""
+    """Stability in days right after encoding: FSRS-6's w[grade-1], raised by arousal in [0, 1] (an engineering choice).
+
+    Raises ValueError unless `grade` is 1 to 4.
+    """
     _require_grade(grade)
     return max(weights[grade - 1] * (1 + arousal_gain * clamp(arousal or 0.0, 0.0, 1.0)), MINIMUM_STABILITY_DAYS)
 
@@ -148,7 +152,7 @@ def next_stability(
             ease = w[15] if grade == HARD else w[16] if grade == EASY else 1.0
             gain = exp(w[8]) * (11 - difficulty) * stability_days ** -w[9] * (exp(lost * w[10]) - 1) * ease
             following = stability_days * (1 + gain)
-    return max(following, MINIMUM_STABILITY_DAYS)
+    return float(max(following, MINIMUM_STABILITY_DAYS))
 
 
 def restudy_stability(

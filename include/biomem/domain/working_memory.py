@@ -1,15 +1,18 @@
 """What comes to mind: ACT-R activation, used to rank what is attended to and to predict how readily it is recalled.
 
-Sources: Anderson 1974, 1981; Anderson & Lebiere 1998 (base level, spreading activation, retrieval time); Petrov 2006 (hybrid
-approximation); Miller 1956 and Cowan 2001 (capacity). Activation is in natural-log units, ages in seconds.
+Sources: Anderson 1974, 1981; Anderson & Lebiere 1998 (base level, spreading activation, retrieval time); Petrov 2006
+(hybrid approximation); Miller 1956 and Cowan 2001 (capacity). Activation is in natural-log units, ages in seconds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from math import exp, log
+from typing import TYPE_CHECKING
 
 from biomem.domain.numbers import clamp
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 COWAN_CAPACITY = 4
 
@@ -21,7 +24,7 @@ RETENTION_MARGIN = 1e-9
 
 
 def working_memory_capacity(profile: str, capacity: int = 7) -> int:
-    """Items held at once: `capacity` for profile miller (7 plus or minus 2), 4 for cowan. Raises ValueError otherwise."""
+    """Items held at once: `capacity` for profile miller, 4 for cowan; raises ValueError for any other."""
     if profile == "miller":
         return capacity
     if profile == "cowan":
@@ -61,7 +64,7 @@ def fan_strength(fan: float, *, association_ceiling: float = 1.45) -> float:
 def accessibility(
     retention: float, spread: float | None, *, recall_threshold: float = -2.0, activation_noise: float = 0.5
 ) -> float:
-    """Activation of a memory whose probability of recall without any cue is `retention`, plus what the cues `spread` to it."""
+    """Activation of a memory that is recalled with probability `retention` without a cue, plus what cues `spread`."""
     held = clamp(retention, RETENTION_MARGIN, 1 - RETENTION_MARGIN)
     return recall_threshold + activation_noise * log(held / (1 - held)) + (spread or 0.0)
 
@@ -69,10 +72,12 @@ def accessibility(
 def activation_probability(
     activation: float, *, recall_threshold: float = -2.0, activation_noise: float = 0.5
 ) -> float:
-    """Probability, in [0, 1], that an activation exceeds the recall threshold under logistic noise (Anderson & Lebiere 1998)."""
+    """Probability, in [0, 1], that an activation exceeds the recall threshold under logistic noise."""
     return 1 / (1 + exp(clamp(-(activation - recall_threshold) / activation_noise, -700.0, 700.0)))
 
 
-def retrieval_latency(activation: float, *, latency_intercept_s: float = 0.845, latency_factor_s: float = 0.613) -> float:
+def retrieval_latency(
+    activation: float, *, latency_intercept_s: float = 0.845, latency_factor_s: float = 0.613
+) -> float:
     """Seconds until a memory of this activation is recalled: `I + F * exp(-A)` (Anderson 1974)."""
     return latency_intercept_s + latency_factor_s * exp(clamp(-activation, -700.0, 700.0))
