@@ -103,7 +103,7 @@ def load_demo(
                     report = load_in_transaction(paths, source, target, table=table, options=options, on_bytes=on_bytes)
                     source.execute(NOTE, [table, name, digest, report.memories, not is_replacing])
             if is_replacing or (known is not None and not known.is_settled):
-                _remove_warehouse(settings.warehouse_path)
+                remove_warehouse(settings.warehouse_path)
                 source.execute("update biomem_demo.provenance set is_settled = true where table_name = %s", [table])
         return DemoData(
             table=table,
@@ -124,13 +124,13 @@ def end_of_life(
     """
     from psycopg import sql
 
-    newest = [
+    newest: list[Any] = [
         source.execute(sql.SQL("select max(occurred_at) from {}").format(identifier(table))).fetchone(),
     ]
     log = target or source
     if _exists(log, "memory.access_log"):
         newest.append(log.execute("select max(accessed_at) from memory.access_log").fetchone())
-    moments = [row[0] for row in newest if row and row[0] is not None]
+    moments: list[datetime] = [row[0] for row in newest if row and row[0] is not None]
     if not moments:
         raise InputError(f"{table} holds no memories yet: load some with `biomem load FILE`")
     windows = (max(moments) - EPOCH) // timedelta(seconds=WINDOW_S) + 1
@@ -166,7 +166,7 @@ def _refuse_foreign(table: str, known: _Provenance | None, rows: int, *, is_same
         )
     if known is not None and not is_same and rows not in (0, known.rows):
         raise SourceError(
-            f"{table} holds {rows:,} memories, {known.rows:,} of them from the demo ({known.input_name}): other memories"
+            f"{table} holds {rows:,} memories, {known.rows:,} of them from the demo ({known.input_name}): others"
             " have come in or gone since, and the demo never replaces those. Run it with another --home"
         )
 
@@ -179,7 +179,8 @@ def _empty(source: psycopg.Connection[Any], target: psycopg.Connection[Any], tab
         source.execute(sql.SQL("truncate {}").format(identifier(table)))
 
 
-def _remove_warehouse(path: Path) -> None:
+def remove_warehouse(path: Path) -> None:
+    """Delete the warehouse at `path` with its write-ahead log; the log in PostgreSQL, from which it is built, stays."""
     for file in (path, path.with_name(path.name + ".wal")):
         file.unlink(missing_ok=True)
     shutil.rmtree(path.with_name(path.name + ".tmp"), ignore_errors=True)

@@ -255,11 +255,17 @@ class _Server:
     def _owner(self) -> pwd.struct_passwd:
         """Return whom the server runs as: PostgreSQL refuses root, so root lends it to the data's owner or nobody."""
         if os.geteuid() != 0:
-            return pwd.getpwuid(os.geteuid())
+            try:
+                return pwd.getpwuid(os.geteuid())
+            except KeyError:
+                raise ServiceError(
+                    f"PostgreSQL wants a user with a name and user {os.geteuid()} has none: give it one (in a container"
+                    " an entry in /etc/passwd), or name your own server in BIOMEM_SOURCE_DSN"
+                ) from None
         owner = self.data.stat().st_uid if self.data.exists() else 0
         entry = pwd.getpwuid(owner) if owner else pwd.getpwnam("nobody")
         os.chown(self.root, entry.pw_uid, entry.pw_gid)
-        for path in (self.root, _binaries()):
+        for path in (self.root, _binaries().resolve()):
             _let_pass(path)
         return entry
 
