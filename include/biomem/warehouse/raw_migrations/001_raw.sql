@@ -113,7 +113,10 @@ create table published.rows (
     row_hash varchar not null
 );
 
-create table published.mark (publish_id varchar not null);
+create table published.mark (
+    table_name varchar not null primary key,
+    publish_id varchar not null
+);
 
 comment on table published.rows is 'Key and hash of every row that was published, per table of schema memory in the target';
-comment on table published.mark is 'publish_id of the last publication (one row); differs from the target''s when one side was lost or restored';
+comment on table published.mark is 'Per table, the publication that last changed it; differs from the target''s when one side was lost or restored';

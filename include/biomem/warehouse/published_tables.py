@@ -1,0 +1,155 @@
+"""Which model becomes which table of schema `memory`, column by column: the contract with everyone who reads it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SHORT_TERM_WINDOWS = 100
+
+
+@dataclass(frozen=True)
+class PublishedTable:
+    """One table of the target.
+
+    `select` runs in the warehouse and yields the table's columns but for `run_id, params_hash, as_of`. `optional`
+    are models that a later stage builds, with the columns that `select` takes from them: before their first build
+    they count as empty.
+    """
+
+    name: str
+    key: tuple[str, ...]
+    select: str
+    optional: Mapping[str, str] = field(default_factory=dict)
+
+
+MEMORIES = PublishedTable(
+    "memories",
+    ("memory_id",),
+    """
+    select
+        traces.memory_id,
+        traces.agent_id,
+        memories.session_id,
+        memories.speaker,
+        memories.content,
+        memories.occurred_at,
+        case
+            when traces.repeat_of is not null then 'repeat'
+            -- an access since last night has brought it back
+            when retained.is_forgotten and traces.last_accessed_at <= retained.demoted_at then 'forgotten'
+            else 'live'
+        end as state,
+        traces.repeat_of,
+        traces.stability_days,
+        traces.difficulty,
+        traces.last_accessed_at,
+        traces.access_count::integer as access_count,
+        traces.is_long_term,
+        memories.arousal,
+        memories.importance,
+        memories.tags
+    from memory_traces as traces
+    join stg_memories as memories on memories.memory_id = traces.memory_id
+    left join memory_retention as retained on retained.memory_id = traces.memory_id
+    where traces.is_live and traces.is_seen
+    """,
+    optional={"memory_retention": "memory_id varchar, is_forgotten boolean, demoted_at timestamptz"},
+)
+
+WORKING_MEMORY = PublishedTable(
+    "working_memory",
+    ("agent_id", "rank"),
+    "select agent_id, rank, memory_id, activation, last_accessed_at from wm_active_context",
+)
+
+SHORT_TERM = PublishedTable(
+    "short_term",
+    ("agent_id", "window_start", "memory_id"),
+    f"""
+    select agent_id, window_start, memory_id, is_accessed, is_in_working_memory, activation
+    from stm_windows
+    where is_current
+    qualify dense_rank() over (partition by agent_id order by window_start desc) <= {SHORT_TERM_WINDOWS}
+    """,
+)
+
+LONG_TERM = PublishedTable(
+    "long_term",
+    ("memory_id",),
+    """
+    select
+        memory_id, agent_id, promoted_at, consolidation, stability_days, difficulty, last_accessed_at,
+        access_count::integer as access_count
+    from ltm_memories
+    """,
+)
+
+ASSOCIATIONS = PublishedTable(
+    "associations",
+    ("agent_id", "memory_a", "memory_b"),
+    """
+    select
+        pairs.agent_id, pairs.memory_a, pairs.memory_b, pairs.trace, pairs.last_coactive_at,
+        pairs.coactivations::integer as coactivations,
+        -- homeostasis looks from either end; a pair is pruned when both ends let go, and lives when it met since
+        coalesce(pruned.is_pruned and pruned.last_coactive_at >= pairs.last_coactive_at, false) as is_pruned
+    from memory_associations as pairs
+    left join (
+        select
+            agent_id,
+            least(memory_id, associated_memory_id) as memory_a,
+            greatest(memory_id, associated_memory_id) as memory_b,
+            bool_and(is_pruned) as is_pruned,
+            max(last_coactive_at) as last_coactive_at
+        from association_homeostasis
+        group by all
+    ) as pruned using (agent_id, memory_a, memory_b)
+    """,
+    optional={
+        "association_homeostasis": "agent_id varchar, memory_id varchar, associated_memory_id varchar, "
+        "is_pruned boolean, last_coactive_at timestamptz"
+    },
+)
+
+CONCEPTS = PublishedTable(
+    "concepts",
+    ("agent_id", "concept"),
+    """
+    select agent_id, concept, kind, memories::integer as memories, first_mentioned_at, last_mentioned_at
+    from concepts
+    """,
+)
+
+SEMANTIC_NETWORK = PublishedTable(
+    "semantic_network",
+    ("agent_id", "relation", "source_id", "target_id"),
+    "select agent_id, relation, source_id, target_id, strength, community_id from ltm_semantic_network",
+)
+
+DECISIONS = PublishedTable(
+    "decisions",
+    ("decision_id",),
+    """
+    select
+        decision_id, memory_id, agent_id, stage, decision, decided_at, inputs::varchar as inputs, threshold,
+        result::varchar as result, revises
+    from memory_ledger
+    """,
+)
+
+HEALTH = PublishedTable(
+    "health",
+    ("agent_id",),
+    "select agent_id, to_json(struct_pack(*columns(* exclude (agent_id))))::varchar as measures from memory_health",
+)
+
+STAGE_TABLES: Mapping[str, tuple[PublishedTable, ...]] = {
+    "short_term_memory": (MEMORIES, WORKING_MEMORY, SHORT_TERM),
+    "consolidation": (LONG_TERM, ASSOCIATIONS, CONCEPTS),
+    "nightly_decay": (MEMORIES, DECISIONS, HEALTH),
+    "weekly_homeostasis": (ASSOCIATIONS, SEMANTIC_NETWORK),
+}

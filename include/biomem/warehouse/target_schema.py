@@ -1,0 +1,67 @@
+"""Schema `memory` in the target PostgreSQL: made and brought up to date by numbered migrations, forward only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from biomem.errors import PublishError
+from biomem.source.dsn import connect, place, without_secrets
+from biomem.warehouse.schema import read_migrations
+
+if TYPE_CHECKING:
+    import psycopg
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+# any number does, as long as every process takes the same: "biomem"
+ADVISORY_LOCK = 0x62696F6D656D
+
+
+def ensure_target_schema(dsn: str) -> int:
+    """Bring schema `memory` of `dsn` to the newest version, in one transaction; returns that version.
+
+    Two processes at once wait for each other. Raises PublishError when it may not, or when the schema is of a newer
+    biomem; SourceError when the database cannot be reached.
+    """
+    import psycopg
+
+    with connect(dsn) as pg:
+        try:
+            return migrate(pg)
+        except psycopg.Error as error:
+            raise PublishError(
+                f"schema memory cannot be set up in {place(dsn)}: {without_secrets(str(error), dsn)}; it needs a role "
+                "that may create a schema there, or that owns schema memory"
+            ) from None
+
+
+def migrate(pg: psycopg.Connection[tuple[Any, ...]]) -> int:
+    """Apply the migrations that are missing, within the transaction of `pg`."""
+    migrations = read_migrations(MIGRATIONS)
+    version = _version(pg)
+    if version < len(migrations):
+        pg.execute("select pg_advisory_xact_lock(%s)", [ADVISORY_LOCK])
+        version = _version(pg)
+    if version > len(migrations):
+        raise PublishError(
+            f"schema memory in {pg.info.dbname!r} has version {version}, this biomem knows up to {len(migrations)}; "
+            "install the newer biomem"
+        )
+    if version == 0:
+        pg.execute("create schema if not exists memory")
+        pg.execute("create table memory.schema_version (version integer primary key, name text not null)")
+        pg.execute("comment on schema memory is 'The memories as biomem keeps them; see the comments on its tables'")
+        pg.execute("comment on table memory.schema_version is 'Migrations that were applied'")
+    for migration in migrations[version:]:
+        pg.execute(migration.sql.encode())
+        pg.execute("insert into memory.schema_version values (%s, %s)", [migration.version, migration.name])
+    return len(migrations)
+
+
+def _version(pg: psycopg.Connection[tuple[Any, ...]]) -> int:
+    there = pg.execute("select to_regclass('memory.schema_version') is not null").fetchone()
+    if not there or not there[0]:
+        return 0
+    row = pg.execute("select coalesce(max(version), 0) from memory.schema_version").fetchone()
+    assert row is not None
+    return int(row[0])

@@ -1,0 +1,84 @@
+"""Running the dbt project in this process, on a warehouse of one's choice.
+
+The project is parsed once a process; a further stage then costs what its models cost.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from biomem.errors import WarehouseError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from biomem.settings import Settings
+
+SHOWN_FAILURES = 5
+
+
+def run_models(settings: Settings, *arguments: str, command: str = "run") -> None:
+    """Run `dbt <command> <arguments>` (say `--select tag:consolidation`) on the warehouse of `settings`.
+
+    Nobody in this process may hold the warehouse open meanwhile: dbt opens it with a configuration of its own.
+    Raises WarehouseError naming the models that failed and why.
+    """
+    from dbt.cli.main import dbtRunner
+
+    manifest = _manifest(settings.dbt_dir)
+    with _environment(settings), tempfile.TemporaryDirectory(prefix="biomem-dbt-") as scratch:
+        outcome = dbtRunner(manifest=manifest).invoke([command, *arguments, *_options(settings.dbt_dir, Path(scratch))])
+    if not outcome.success:
+        raise WarehouseError(_explain(command, outcome))
+
+
+@lru_cache(maxsize=4)
+def _manifest(dbt_dir: Path) -> Any:
+    from dbt.cli.main import dbtRunner
+
+    with tempfile.TemporaryDirectory(prefix="biomem-dbt-") as scratch:
+        outcome = dbtRunner().invoke(["parse", "--no-static-parser", *_options(dbt_dir, Path(scratch))])
+    if not outcome.success:
+        raise WarehouseError(_explain("parse", outcome))
+    return outcome.result
+
+
+def _options(dbt_dir: Path, scratch: Path) -> list[str]:
+    return [
+        *("--project-dir", str(dbt_dir), "--profiles-dir", str(dbt_dir)),
+        *("--target-path", str(scratch / "target"), "--log-path", str(scratch / "logs")),
+        *("--quiet", "--no-use-colors", "--no-send-anonymous-usage-stats", "--log-level-file", "none"),
+    ]
+
+
+@contextmanager
+def _environment(settings: Settings) -> Iterator[None]:
+    """The variables that profiles.yml reads, for as long as dbt runs."""
+    wanted = {
+        "BIOMEM_WAREHOUSE": str(settings.warehouse_path),
+        "BIOMEM_MAX_MEMORY": settings.max_memory,
+        "BIOMEM_THREADS": str(settings.threads),
+    }
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _explain(command: str, outcome: Any) -> str:
+    if outcome.exception is not None:
+        return f"dbt {command} failed: {outcome.exception}"
+    failed = [result for result in outcome.result or () if result.status in ("error", "fail", "runtime error")]
+    shown = "\n".join(f"  {result.node.name}: {result.message}" for result in failed[:SHOWN_FAILURES])
+    return f"dbt {command} failed in {len(failed)} node(s):\n{shown}"
