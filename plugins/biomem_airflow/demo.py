@@ -41,9 +41,7 @@ def demo(settings: Settings, input_file: Path | None, options: LoadOptions, port
         with progress.step("loading the sample life" if input_file is None else f"loading {input_file.name}"):
             data = load_demo(settings, connections, input_file, options)
             _forget_what_came_later(settings, data)
-        progress.say(
-            f"  {data.rows:,} memories, {data.accesses:,} later accesses, up to {data.as_of:%Y-%m-%d %H:%M} UTC"
-        )
+        progress.say(f"  {data.rows:,} memories, {data.accesses:,} accesses, up to {data.as_of:%Y-%m-%d %H:%M} UTC")
         version, results = _run_life(settings, connections, data, port, progress)
         facts = report.collect(settings, dsn, data, version, results)
     facts["seconds"] = round(time.monotonic() - begun, 1)

@@ -1,4 +1,4 @@
-"""The demo's report: what a memory holds at the end of a life, read from the published tables as an agent reads them."""
+"""The demo's report: what a memory holds at the end of a life, read from the published tables as agents do."""
 
 from __future__ import annotations
 
@@ -92,8 +92,10 @@ def show(facts: dict[str, Any], console: Console) -> None:
         Panel.fit(
             f"{facts['source']['rows']:,} memories and {facts['source']['accesses']:,} later accesses,"
             f" looked back on from {facts['as_of'][:16].replace('T', ' ')} UTC\n"
-            f"[bold]{memory['working_memory']:,}[/] in working memory, [bold]{memory['short_term_windows']:,}[/] windows of"
-            f" 30 s, [bold]{memory['long_term']:,}[/] long-term, [bold]{memory['associations']:,}[/] associations,"
+            f"[bold]{memory['working_memory']:,}[/] in working memory,"
+            f" [bold]{memory['short_term_windows']:,}[/] windows of 30 s,"
+            f" [bold]{memory['long_term']:,}[/] long-term,"
+            f" [bold]{memory['associations']:,}[/] associations,"
             f" [bold]{memory['forgotten']:,}[/] forgotten",
             title="A life, remembered",
             border_style="cyan",

@@ -153,10 +153,9 @@ def _wait_until_up(local: LocalAirflow, tell: Progress) -> None:
                 tell(f"waiting for Airflow: {missing}")
                 last = missing
             time.sleep(POLL_S)
-        broken = "\n".join(api.import_errors())
     raise ServiceError(
         f"Airflow did not come up within {START_TIMEOUT_S:.0f} s, still missing: {last};"
-        f" its logs are in {local.children[0].log.parent}" + (f"\n{broken}" if broken else "")
+        f" its logs are in {local.children[0].log.parent}"
     )
 
 
@@ -167,7 +166,12 @@ def _what_is_missing(api: AirflowApi) -> str:
     ill = [name for name in COMPONENTS if health.get(name) != "healthy"]
     if ill:
         return ", ".join(ill)
-    return ", ".join(dag_id for dag_id in DAG_IDS if dag_id not in api.dag_ids())
+    known = api.dag_ids()
+    missing = [dag_id for dag_id in DAG_IDS if dag_id not in known]
+    broken = api.import_errors() if missing else []
+    if broken:
+        raise ServiceError("Airflow cannot read a DAG file:\n" + "\n".join(broken))
+    return ", ".join(missing)
 
 
 @contextlib.contextmanager
