@@ -28,7 +28,8 @@ accessed as (
     inner join clock
         on windows.agent_id = clock.agent_id
     where
-        windows.is_accessed
+        -- a row that its window no longer has stays there, marked, with the memory that was accessed in it
+        (windows.is_accessed or not windows.is_current)
         and (
             windows.sequence > coalesce(clock.completed_sequence, 0)
             or (windows.window_end > clock.previous_as_of and windows.window_end <= clock.as_of)

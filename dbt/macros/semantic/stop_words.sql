@@ -21,6 +21,7 @@ through thus till time times to today together told tomorrow tonight too took to
 under until up upon us use used using very want wanted was wasn way ways we week weeks well went were weren what whatever
 when where whether which while who whole whom whose why will wish with within without won would wouldn wow yeah year years
 yes yesterday yet you your yours yourself yourselves
+mr mrs ms miss dr
 monday tuesday wednesday thursday friday saturday sunday january february march april june july august september october
 november december morning afternoon evening night
 {%- endset -%}

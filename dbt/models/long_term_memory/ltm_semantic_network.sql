@@ -21,7 +21,9 @@ associations as (
         'associated' as relation,
         links.memory_id as source_id,
         links.associated_memory_id as target_id,
-        links.normalised_strength as strength
+        links.normalised_strength as strength,
+        null::bigint as fan,
+        null::varchar as hub
     from {{ ref('association_homeostasis') }} as links
     inner join long_term as source
         on links.agent_id = source.agent_id
@@ -46,7 +48,7 @@ mentions as (
 
 ),
 
--- A concept that a memory shares with n long-term memories binds it to each by a share of 1/n: its fan.
+-- The fan of a concept: how many long-term memories it leads to, and so among how many its strength is shared.
 fans as (
 
     select
@@ -65,7 +67,9 @@ abouts as (
         'about' as relation,
         mentions.memory_id as source_id,
         mentions.concept as target_id,
-        1.0 / fans.fan as strength
+        1.0 / fans.fan as strength,
+        fans.fan,
+        mentions.concept as hub
     from mentions
     inner join fans
         on mentions.agent_id = fans.agent_id
@@ -82,7 +86,9 @@ relations as (
         associations.concept_b as target_id,
         {{ calculate_hebbian_strength(synaptic_decay(
             'associations.trace', elapsed_s('associations.last_coactive_at', 'clock.as_of') ~ ' / 3600'
-        )) }} as strength
+        )) }} as strength,
+        source.fan,
+        associations.concept_a as hub
     from {{ ref('concept_associations') }} as associations
     inner join {{ ref('stg_clock') }} as clock
         on associations.agent_id = clock.agent_id
@@ -113,8 +119,9 @@ select
     edges.source_id,
     edges.target_id,
     edges.strength,
+    case when edges.fan is not null then {{ fan_strength('edges.fan') }} end as fan_strength,
     communities.community_id
 from edges
 left join {{ ref('communities') }} as communities
     on edges.agent_id = communities.agent_id
-    and communities.concept = case edges.relation when 'associated' then null when 'about' then edges.target_id else edges.source_id end
+    and edges.hub = communities.concept

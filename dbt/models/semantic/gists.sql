@@ -18,30 +18,19 @@ topics as (
 
 ),
 
--- A memory is about the community in which its concepts weigh most.
-weights as (
+-- How much of what binds the community together a memory holds.
+memories as (
 
     select
         mentions.agent_id,
-        mentions.memory_id,
         communities.community_id,
-        sum({{ exact('communities.centrality') }})::double as centrality
+        mentions.memory_id,
+        cast(sum({{ exact('communities.centrality') }}) as double) as centrality
     from {{ ref('memory_concepts') }} as mentions
     inner join communities
         on mentions.agent_id = communities.agent_id
         and mentions.concept = communities.concept
-    group by mentions.agent_id, mentions.memory_id, communities.community_id
-
-),
-
-topical as (
-
-    select *
-    from weights
-    qualify row_number() over (
-        partition by agent_id, memory_id
-        order by centrality desc, community_id
-    ) = 1
+    group by mentions.agent_id, communities.community_id, mentions.memory_id
 
 ),
 
@@ -51,9 +40,9 @@ medoids as (
         agent_id,
         community_id,
         count(*) as memories,
-        arg_min(memory_id, {'distance': -centrality, 'memory_id': memory_id}) as medoid_memory_id,
-        max(centrality) as medoid_centrality
-    from topical
+        max(centrality) as medoid_centrality,
+        arg_min(memory_id, {'distance': -centrality, 'memory_id': memory_id}) as medoid_memory_id
+    from memories
     group by agent_id, community_id
 
 )
