@@ -1,0 +1,73 @@
+{#
+    Every event that befell a memory: its encoding, its repeats and edits (restudy), its accesses. Future ones and those
+    of deleted memories are left out. `among` names a relation with a column memory_id: only the events of these
+    (canonical) memories, looked up by id instead of filtered out of all.
+#}
+{% macro events(among=none) -%}
+select
+    case when seen.repeat_of is null then 'e:' else 'm:' end || seen.memory_id as event_id,
+    seen.root_id as memory_id,
+    seen.memory_id as source_memory_id,
+    seen.agent_id,
+    memories.session_id,
+    seen.occurred_at,
+    case when seen.repeat_of is null then 'encode' else 'restudy' end as kind,
+    case when seen.repeat_of is null then memories.grade else 3 end as grade,
+    memories.arousal
+from ({{ seen_memories(among) }}) as seen
+inner join {{ ref('stg_memories') }} as memories
+    on seen.memory_id = memories.memory_id
+
+union all
+
+select
+    'r:' || revisions.memory_id || ':' || revisions.revision as event_id,
+    seen.root_id as memory_id,
+    seen.memory_id as source_memory_id,
+    seen.agent_id,
+    cast(null as varchar) as session_id,
+    greatest(revisions.revised_at, seen.occurred_at) as occurred_at,
+    'restudy' as kind,
+    3 as grade,
+    cast(null as double) as arousal
+from {{ raw_table('revisions') }} as revisions
+inner join ({{ seen_memories(among) }}) as seen
+    on revisions.memory_id = seen.memory_id
+
+union all
+
+-- An access cannot precede what is accessed: where a clock was wrong, it counts as made when the memory was.
+-- One that was logged twice counts once.
+select
+    'a:' || accesses.access_id as event_id,
+    seen.root_id as memory_id,
+    seen.memory_id as source_memory_id,
+    seen.agent_id,
+    cast(null as varchar) as session_id,
+    greatest(accesses.accessed_at, seen.occurred_at) as occurred_at,
+    accesses.kind,
+    least(greatest(coalesce(accesses.grade, 3), 1), 4) as grade,
+    cast(null as double) as arousal
+from {{ raw_table('access_log') }} as accesses
+inner join ({{ seen_memories(among) }}) as seen
+    on accesses.memory_id = seen.memory_id
+qualify row_number() over (
+    partition by accesses.access_id order by accesses.accessed_at, accesses.grade, accesses.memory_id
+) = 1
+{%- endmacro %}
+
+{% macro seen_memories(among) -%}
+select
+    memory_id,
+    agent_id,
+    root_id,
+    repeat_of,
+    occurred_at
+from {{ ref('memory_repeats') }}
+where
+    is_live
+    and is_seen
+    {%- if among %}
+    and root_id in (select {{ among }}.memory_id from {{ among }})
+    {%- endif %}
+{%- endmacro %}

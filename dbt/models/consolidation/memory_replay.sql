@@ -1,0 +1,136 @@
+{{
+    config(
+        unique_key = ['memory_id', 'sleep_date'],
+        incremental_strategy = 'merge'
+    )
+}}
+
+{%- set threshold = parameter('long_term_memory_threshold') %}
+
+with recursive clock as (
+
+    select *
+    from {{ ref('stg_clock') }}
+    where stage = 'consolidation'
+
+),
+
+-- Only what was used on two days can be needed; the rest need no sleep.
+subjects as (
+
+    select
+        events.memory_id,
+        events.agent_id,
+        row_number() over () as memory_no,
+        epoch_us(any_value(clock.as_of)) as as_of_us,
+        max(events.arousal) filter (where events.kind = 'encode') as arousal
+    from {{ ref('stg_events') }} as events
+    inner join clock
+        on events.agent_id = clock.agent_id
+    where events.occurred_at <= clock.as_of
+    group by events.memory_id, events.agent_id
+    having max({{ local_day('epoch_us(events.occurred_at)') }}) > min({{ local_day('epoch_us(events.occurred_at)') }})
+
+),
+
+history as (
+
+    select
+        subjects.memory_no,
+        events.occurred_at,
+        events.kind,
+        events.grade,
+        events.arousal,
+        cast(null as double) as gain
+    from {{ ref('stg_events') }} as events
+    inner join subjects
+        on events.memory_id = subjects.memory_id
+    where epoch_us(events.occurred_at) <= subjects.as_of_us
+
+),
+
+ranked as materialized (
+
+    {{ ranked_events('history') }}
+
+),
+
+{{ slept('slept', 'ranked', 'subjects') }},
+
+replays as (
+
+    select
+        subjects.memory_id,
+        subjects.agent_id,
+        make_timestamptz(slept.instant_us) as cycle_at,
+        cast(date '1970-01-01' + cast(slept.replayed_day as integer) as date) as sleep_date,
+        {{ replay_priority('slept.retention', 'slept.need', 'slept.arousal') }} as priority,
+        slept.retention,
+        slept.need,
+        {{ consolidation_gain(replay_priority('slept.retention', 'slept.need', 'slept.arousal')) }} as gain,
+        slept.stability_days,
+        slept.consolidation_sum,
+        {{ consolidation_strength('slept.consolidation_sum') }} as consolidation
+    from slept
+    inner join subjects
+        on slept.memory_no = subjects.memory_no
+    where slept.is_replay
+
+),
+
+current_rows as (
+
+    select
+        *,
+        consolidation >= {{ threshold }} as is_promoted,
+        true as is_current
+    from replays
+
+),
+
+{%- if is_incremental() %}
+
+final as (
+
+    select current_rows.*
+    from current_rows
+    left join {{ this }} as stored
+        on
+            current_rows.memory_id = stored.memory_id
+            and current_rows.sleep_date = stored.sleep_date
+    where
+        stored.memory_id is null
+        or not stored.is_current
+        or (current_rows.cycle_at, current_rows.priority, current_rows.consolidation_sum, current_rows.agent_id)
+        is distinct from (stored.cycle_at, stored.priority, stored.consolidation_sum, stored.agent_id)
+
+    union all
+
+    select
+        stored.* exclude (is_current, sequence),
+        false as is_current
+    from {{ this }} as stored
+    left join current_rows
+        on
+            stored.memory_id = current_rows.memory_id
+            and stored.sleep_date = current_rows.sleep_date
+    where
+        stored.is_current
+        and current_rows.memory_id is null
+
+)
+
+{%- else %}
+
+final as (
+
+    select * from current_rows
+
+)
+
+{%- endif %}
+
+select
+    *,
+    coalesce({{ run_column('consolidation', 'sequence') }}, 0) as sequence
+from final

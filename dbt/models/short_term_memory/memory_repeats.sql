@@ -1,0 +1,434 @@
+{{
+    config(
+        unique_key = 'memory_id',
+        incremental_strategy = 'merge'
+    )
+}}
+
+-- depends_on: {{ source('raw', 'revisions') }}, {{ source('raw', 'access_log') }}
+
+-- Words below which no other text can be similar enough without being the same, and the longest text compared so.
+{%- set similarity = var('repeat_similarity') %}
+{%- set fewest_pairs = ((similarity / (1 - similarity)) | round(0, 'ceil') | int) if similarity < 1 else 1000000000 %}
+{%- set longest_text = 10000 %}
+{%- set beginning = "timestamptz '0001-01-01 00:00:00+00'" %}
+
+with recursive clock as (
+
+    select *
+    from {{ ref('stg_clock') }}
+    where stage = 'short_term_memory'
+
+),
+
+memories as (
+
+    select
+        memories.memory_id,
+        memories.agent_id,
+        memories.content,
+        memories.occurred_at,
+        memories.is_live,
+        memories.occurred_at <= clock.as_of as is_seen,
+        clock.is_in_run
+        and (
+            clock.previous_as_of is null
+            or memories.batch_id > clock.batch_from
+            or (memories.occurred_at > clock.previous_as_of and memories.occurred_at <= clock.as_of)
+        ) as is_changed
+    from {{ ref('stg_memories') }} as memories
+    inner join clock
+        on memories.agent_id = clock.agent_id
+
+),
+
+{%- if is_incremental() %}
+
+-- New accesses and edits: their memories' histories differ from the earliest of them on.
+touched as (
+
+    select
+        events.memory_id,
+        min(events.occurred_at) as changed_from
+    from (
+        select memory_id, accessed_at as occurred_at, batch_id from {{ raw_table('access_log') }}
+        union all
+        select memory_id, revised_at as occurred_at, batch_id from {{ raw_table('revisions') }}
+    ) as events
+    inner join {{ this }} as stored
+        on events.memory_id = stored.memory_id
+    inner join clock
+        on stored.agent_id = clock.agent_id
+    where
+        clock.is_in_run
+        and (
+            events.batch_id > clock.batch_from
+            or (events.occurred_at > clock.previous_as_of and events.occurred_at <= clock.as_of)
+        )
+    group by events.memory_id
+
+),
+
+changed as (
+
+    select
+        memory_id,
+        agent_id,
+        is_live and is_seen as is_met,
+        {{ normalised_text('content') }} as text
+    from memories
+    where is_changed
+
+),
+
+changed_texts as (
+
+    select
+        agent_id,
+        md5_number(text) as text_key,
+        case when len(string_split(text, ' ')) > {{ fewest_pairs }} and length(text) <= {{ longest_text }} then
+            {{ shingles("string_split(text, ' ')") }}
+        end as pairs
+    from changed
+    where
+        is_met
+        and text is not null
+
+),
+
+changed_prefixes as (
+
+    select distinct
+        agent_id,
+        unnest(list_slice(pairs, 1, {{ prefix_length('len(pairs)') }})) as pair
+    from changed_texts
+
+),
+
+-- Clusters that a change may join, split or reorder: those it was in, and those of the texts that it may be near to.
+reopened as (
+
+    select stored.cluster_id
+    from {{ this }} as stored
+    inner join changed
+        on stored.memory_id = changed.memory_id
+
+    union
+
+    select stored.cluster_id
+    from {{ this }} as stored
+    inner join changed_texts
+        on
+            stored.agent_id = changed_texts.agent_id
+            and stored.text_key = changed_texts.text_key
+
+    union
+
+    select stored.cluster_id
+    from (
+        select
+            agent_id,
+            cluster_id,
+            unnest(prefix) as pair
+        from {{ this }}
+    ) as stored
+    inner join changed_prefixes
+        on
+            stored.agent_id = changed_prefixes.agent_id
+            and stored.pair = changed_prefixes.pair
+
+),
+
+scope as (
+
+    select stored.memory_id
+    from {{ this }} as stored
+    inner join reopened
+        on stored.cluster_id = reopened.cluster_id
+
+    union
+
+    select memory_id
+    from changed
+
+),
+
+{%- endif %}
+
+considered as (
+
+    select
+        memory_id,
+        agent_id,
+        occurred_at,
+        is_live,
+        is_seen,
+        case when is_live and is_seen and {{ var('merge_repeats') }} then {{ normalised_text('content') }} end as text
+    from memories
+    {%- if is_incremental() %}
+    where memory_id in (select scope.memory_id from scope)
+    {%- endif %}
+
+),
+
+keyed as (
+
+    select
+        *,
+        md5_number(text) as text_key,
+        case when length(text) <= {{ longest_text }} and len(string_split(text, ' ')) > {{ fewest_pairs }} then
+            string_split(text, ' ')
+        end as words,
+        row_number() over (partition by agent_id, md5_number(text) order by occurred_at, memory_id) = 1
+        and text is not null as is_first_of_text
+    from considered
+
+),
+
+-- One row per distinct text long enough to have near repeats.
+long_texts as (
+
+    select
+        *,
+        list_slice(pairs, 1, {{ prefix_length('len(pairs)') }}) as prefix
+    from (
+        select
+            agent_id,
+            memory_id,
+            occurred_at,
+            text_key,
+            words,
+            {{ decisive_words('words') }} as decisive,
+            {{ shingles('words') }} as pairs
+        from keyed
+        where
+            is_first_of_text
+            and words is not null
+    )
+
+),
+
+prefixes as (
+
+    select
+        agent_id,
+        memory_id,
+        unnest(prefix) as pair
+    from long_texts
+
+),
+
+candidates as (
+
+    select distinct
+        later.memory_id as memory_a,
+        earlier.memory_id as memory_b
+    from prefixes as later
+    inner join prefixes as earlier
+        on
+            later.agent_id = earlier.agent_id
+            and later.pair = earlier.pair
+            and later.memory_id < earlier.memory_id
+
+),
+
+compared as (
+
+    select
+        candidates.memory_a,
+        candidates.memory_b,
+        a.words as words_a,
+        b.words as words_b,
+        list_filter(a.words, lambda word: list_contains(b.words, word)) as shared_a,
+        list_filter(b.words, lambda word: list_contains(a.words, word)) as shared_b,
+        len(list_intersect(a.pairs, b.pairs)) as common,
+        len(a.pairs) as pairs_a,
+        len(b.pairs) as pairs_b
+    from candidates
+    inner join long_texts as a
+        on candidates.memory_a = a.memory_id
+    inner join long_texts as b
+        on candidates.memory_b = b.memory_id
+    where
+        a.decisive = b.decisive
+        and least(len(a.pairs), len(b.pairs)) >= {{ similarity }} * greatest(len(a.pairs), len(b.pairs))
+
+),
+
+-- Near: similar, and one says nothing in other words than the other; it only adds to it, in the same order.
+near as (
+
+    select
+        memory_a,
+        memory_b,
+        common / (pairs_a + pairs_b - common) as similarity
+    from compared
+    where
+        common >= {{ similarity }} * (pairs_a + pairs_b - common)
+        and shared_a = shared_b
+        and (len(shared_a) = len(words_a) or len(shared_b) = len(words_b))
+
+),
+
+links as (
+
+    select
+        memory_a as memory_id,
+        memory_b as other_id,
+        similarity
+    from near
+
+    union all
+
+    select
+        memory_b,
+        memory_a,
+        similarity
+    from near
+
+),
+
+ordered_links as (
+
+    select
+        links.memory_id,
+        links.other_id,
+        links.similarity,
+        other.occurred_at as other_occurred_at
+    from links
+    inner join long_texts as self
+        on links.memory_id = self.memory_id
+    inner join long_texts as other
+        on links.other_id = other.memory_id
+    where (other.occurred_at, other.memory_id) < (self.occurred_at, self.memory_id)
+
+),
+
+-- A near repeat rehearses the first text that itself repeats none, so that no chain of small changes drifts away.
+near_roots as (
+
+    select
+        memory_id,
+        arg_min(other_id, (other_occurred_at, other_id)) as root_id,
+        arg_min(similarity, (other_occurred_at, other_id)) as similarity
+    from ordered_links
+    where other_id not in (select ordered_links.memory_id from ordered_links)
+    group by memory_id
+
+),
+
+reach (memory_id, cluster_id) as (
+
+    select
+        memory_id,
+        memory_id
+    from links
+
+    union
+
+    select
+        links.other_id,
+        reach.cluster_id
+    from reach
+    inner join links
+        on reach.memory_id = links.memory_id
+    where reach.cluster_id < links.other_id
+
+),
+
+clusters as (
+
+    select
+        memory_id,
+        min(cluster_id) as cluster_id
+    from reach
+    group by memory_id
+
+),
+
+firsts as (
+
+    select
+        keyed.agent_id,
+        keyed.text_key,
+        keyed.memory_id,
+        coalesce(near_roots.root_id, keyed.memory_id) as root_id,
+        near_roots.similarity,
+        coalesce(clusters.cluster_id, keyed.memory_id) as cluster_id,
+        long_texts.prefix
+    from keyed
+    left join near_roots
+        on keyed.memory_id = near_roots.memory_id
+    left join clusters
+        on keyed.memory_id = clusters.memory_id
+    left join long_texts
+        on keyed.memory_id = long_texts.memory_id
+    where keyed.is_first_of_text
+
+),
+
+computed as (
+
+    select
+        keyed.memory_id,
+        keyed.agent_id,
+        coalesce(firsts.root_id, keyed.memory_id) as root_id,
+        nullif(firsts.root_id, keyed.memory_id) as repeat_of,
+        case
+            when firsts.root_id is null or firsts.root_id = keyed.memory_id then null
+            when firsts.similarity is null then 'exact'
+            else 'near'
+        end as repeat_kind,
+        case when firsts.root_id <> keyed.memory_id then coalesce(firsts.similarity, 1) end as similarity,
+        coalesce(firsts.cluster_id, keyed.memory_id) as cluster_id,
+        keyed.text_key,
+        case when keyed.is_first_of_text then firsts.prefix end as prefix,
+        keyed.occurred_at,
+        keyed.is_live,
+        keyed.is_seen,
+        {{ beginning }} as changed_from
+    from keyed
+    left join firsts
+        on
+            keyed.agent_id = firsts.agent_id
+            and keyed.text_key = firsts.text_key
+
+),
+
+{%- if is_incremental() %}
+
+final as (
+
+    select * from computed
+
+    union all
+
+    select
+        stored.* exclude (changed_from, sequence),
+        case
+            when stored.sequence > clock.completed_sequence then least(stored.changed_from, touched.changed_from)
+            else touched.changed_from
+        end as changed_from
+    from {{ this }} as stored
+    inner join touched
+        on stored.memory_id = touched.memory_id
+    inner join clock
+        on stored.agent_id = clock.agent_id
+    where stored.memory_id not in (select scope.memory_id from scope)
+
+)
+
+{%- else %}
+
+final as (
+
+    select * from computed
+
+)
+
+{%- endif %}
+
+select
+    *,
+    cast({{ write_sequence('short_term_memory') }} as bigint) as sequence
+from final
