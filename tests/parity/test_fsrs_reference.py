@@ -7,6 +7,7 @@ import random
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 import pytest
 from biomem.domain import retention as r
 from biomem.settings import PROJECT_ROOT
@@ -94,11 +95,10 @@ def fold_in_sql(con: duckdb.DuckDBPyConnection, sql: str, histories: list[Histor
         for number, (day, grade) in enumerate(history, start=1)
     ]
     columns = ("memory_no", "event_no", "event_count", "instant_us", "day", "kind", "grade")
-    unnested = ", ".join(f"unnest(?::bigint[]) as {column}" for column in columns)
+    events = pa.table(list(map(pa.array, zip(*rows, strict=True))), names=columns)
+    con.register("arrow_events", events)
     con.execute(
-        f"create or replace temp table events as "
-        f"select *, 0::double as arousal, null::double as gain from (select {unnested})",
-        [list(column) for column in zip(*rows, strict=True)],
+        "create or replace temp table events as select *, 0::double as arousal, null::double as gain from arrow_events"
     )
     states: list[list[State]] = [[] for _ in histories]
     for memory, stability, difficulty in con.execute(sql).fetchall():

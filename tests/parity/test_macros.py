@@ -8,6 +8,7 @@ from itertools import product
 from math import isclose
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 import pytest
 import yaml
 from biomem.domain import association, consolidation, homeostasis, numbers, retention, working_memory
@@ -140,10 +141,11 @@ def test_the_macro_agrees_with_the_function(
     name: str, compiled: dict[str, str], con: duckdb.DuckDBPyConnection
 ) -> None:
     parity = PARITIES[name]
-    columns = ", ".join(f"unnest(?::{kind}[]) as a{index}" for index, kind in enumerate(parity.types))
+    columns = [pa.array(values) for values in zip(*parity.arguments, strict=True)]
+    con.register("arrow_cases", pa.table(columns, names=[f"a{index}" for index in range(len(columns))]))
+    typed = ", ".join(f"a{index}::{kind} as a{index}" for index, kind in enumerate(parity.types))
     con.execute(
-        f"create or replace temp table cases as select {columns}, unnest(range(?)) as number",
-        [*map(list, zip(*parity.arguments, strict=True)), len(parity.arguments)],
+        f"create or replace temp table cases as select {typed}, row_number() over () as number from arrow_cases"
     )
     got = [row[0] for row in con.execute(compiled[name]).fetchall()]
     wrong = [
