@@ -20,9 +20,13 @@ SHOWN = 8
 SHOWN_AGENTS = 3
 CONTENT_WIDTH = 72
 
+# of the warehouse: PostgreSQL has only the newest windows
+WAREHOUSE_COUNTS = """
+select
+    (select count(*) from raw.memories),
+    (select count(*) from (select distinct agent_id, window_start from stm_windows where is_current))"""
 COUNTS = {
     "working_memory": "select count(*) from memory.working_memory",
-    "short_term_windows": "select count(*) from (select distinct agent_id, window_start from memory.short_term) as w",
     "long_term": "select count(*) from memory.long_term",
     "associations": "select count(*) from memory.associations where not is_pruned",
     "forgotten": "select count(*) from memory.memories where state = 'forgotten'",
@@ -32,21 +36,25 @@ select w.agent_id, w.rank, w.activation, m.content, m.occurred_at
 from memory.working_memory as w join memory.memories as m using (memory_id)
 order by w.agent_id, w.rank"""
 WINDOWS = """
-select agent_id, window_start, count(*) as memories
+select agent_id, window_start, count(*) filter (where is_accessed) as accessed,
+    count(*) filter (where is_in_working_memory) as in_mind
 from memory.short_term group by agent_id, window_start order by window_start desc, agent_id limit %(shown)s"""
 LONG_TERM = """
-select l.agent_id, m.content, l.consolidation, m.stability_days, m.access_count
+select l.agent_id, m.content, l.promoted_at, l.consolidation, l.replays, m.stability_days, m.access_count
 from memory.long_term as l join memory.memories as m using (memory_id)
 order by l.consolidation desc, m.stability_days desc, memory_id limit %(shown)s"""
 ASSOCIATIONS = """
-select a.agent_id, one.content as content_a, other.content as content_b, a.strength, a.coactivations
+select a.agent_id, one.content as content_a, other.content as content_b, a.coactivations,
+    memory.association_strength(a.trace, a.last_coactive_at, %(as_of)s) as strength
 from memory.associations as a
     join memory.memories as one on one.memory_id = a.memory_a
     join memory.memories as other on other.memory_id = a.memory_b
 where not a.is_pruned
-order by a.strength desc, a.memory_a, a.memory_b limit %(shown)s"""
+order by strength desc, a.memory_a, a.memory_b limit %(shown)s"""
 FORGOTTEN = """
-select m.agent_id, m.content, d.decided_at, d.inputs, d.threshold, d.result
+select m.agent_id, m.content, d.decided_at as night, d.threshold, (d.inputs ->> 'retention')::float as retention,
+    (d.inputs ->> 'stability_days')::float as stability_days, (d.inputs ->> 'last_accessed_at') as last_accessed_at,
+    extract(epoch from d.decided_at - (d.inputs ->> 'last_accessed_at')::timestamptz)::float / 86400 as elapsed_days
 from memory.decisions as d join memory.memories as m using (memory_id)
 where d.decision = 'demote' and d.is_current and m.state = 'forgotten'
 order by d.decided_at desc, m.memory_id limit %(shown)s"""
@@ -64,18 +72,19 @@ def collect(
     from psycopg.rows import dict_row
 
     with open_warehouse(settings, read_only=True, purpose="biomem demo") as con:
-        counted = con.execute("select count(*) from raw.memories").fetchone()
+        raw_rows, windows = con.execute(WAREHOUSE_COUNTS).fetchall()[0]
     with psycopg.connect(dsn, row_factory=dict_row) as connection:
 
         def rows(query: str) -> list[dict[str, Any]]:
-            return connection.execute(query, {"shown": SHOWN}).fetchall()  # type: ignore[arg-type]
+            return connection.execute(query, {"shown": SHOWN, "as_of": data.as_of}).fetchall()  # type: ignore[arg-type]
 
+        counts = {name: rows(query)[0]["count"] for name, query in COUNTS.items()}
         return {
             "as_of": data.as_of.isoformat(),
             "airflow": {"version": airflow_version, "runs": [result.as_dict() for result in results]},
             "source": {"table": data.table, "rows": data.rows, "accesses": data.accesses},
-            "warehouse": {"path": str(settings.warehouse_path), "raw_rows": counted[0] if counted else 0},
-            "memory": {name: rows(query)[0]["count"] for name, query in COUNTS.items()},
+            "warehouse": {"path": str(settings.warehouse_path), "raw_rows": raw_rows},
+            "memory": {**counts, "short_term_windows": windows},
             "working_memory": rows(WORKING_MEMORY),
             "windows": rows(WINDOWS),
             "long_term": rows(LONG_TERM),
@@ -122,9 +131,10 @@ def _working_memory(items: list[dict[str, Any]], console: Console) -> None:
 
 
 def _windows(items: list[dict[str, Any]], console: Console) -> None:
-    table = _table("The last windows of 30 seconds", "agent", "window", "memories in it")
+    table = _table("The last windows of 30 seconds", "agent", "window", "accessed", "in mind at its end")
     for item in items:
-        table.add_row(item["agent_id"], f"{item['window_start']:%Y-%m-%d %H:%M:%S}", str(item["memories"]))
+        window = f"{item['window_start']:%Y-%m-%d %H:%M:%S}"
+        table.add_row(item["agent_id"], window, str(item["accessed"]), str(item["in_mind"]))
     console.print(table)
 
 
@@ -153,8 +163,11 @@ def _forgotten(items: list[dict[str, Any]], console: Console) -> None:
     title = "Forgotten last, and why (nothing is deleted: an access brings it back)"
     table = _table(title, "agent", "night", "why", "memory")
     for item in items:
-        why = f"{item['result']:.3f} < {item['threshold']:.3f}"
-        table.add_row(item["agent_id"], f"{item['decided_at']:%Y-%m-%d}", why, _short(item["content"]))
+        why = (
+            f"unused for {item['elapsed_days']:.1f} d at a stability of {item['stability_days']:.2f} d:"
+            f" retention {item['retention']:.3f} < {item['threshold']:.3f}"
+        )
+        table.add_row(item["agent_id"], f"{item['night']:%Y-%m-%d}", why, _short(item["content"], CONTENT_WIDTH - 24))
     console.print(table)
 
 
