@@ -81,10 +81,9 @@ LONG_TERM = PublishedTable(
     "long_term",
     ("memory_id",),
     """
-    select
-        memory_id, agent_id, promoted_at, consolidation, stability_days, difficulty, last_accessed_at,
-        access_count::integer as access_count
+    select memory_id, agent_id, promoted_at, consolidation, stability_days, replays::integer as replays
     from ltm_memories
+    where memory_id in (select memory_id from stg_memories where is_live)
     """,
 )
 
@@ -135,8 +134,8 @@ DECISIONS = PublishedTable(
     ("decision_id",),
     """
     select
-        decision_id, memory_id, agent_id, stage, decision, decided_at, inputs::varchar as inputs, threshold,
-        result::varchar as result, revises
+        decision_id, memory_id, other_memory_id, agent_id, stage, decision, decided_at, inputs, threshold, result,
+        revises, is_current
     from memory_ledger
     """,
 )

@@ -95,10 +95,8 @@ create table memory.long_term (
     agent_id text not null,
     promoted_at timestamptz not null,
     consolidation double precision not null,
-    stability_days double precision,
-    difficulty double precision,
-    last_accessed_at timestamptz,
-    access_count integer,
+    stability_days double precision not null,
+    replays integer not null,
     run_id text not null,
     params_hash text not null,
     as_of timestamptz not null
@@ -110,10 +108,8 @@ comment on column memory.long_term.memory_id is 'The memory';
 comment on column memory.long_term.agent_id is 'Whose memory';
 comment on column memory.long_term.promoted_at is 'Sleep cycle in which it became long-term';
 comment on column memory.long_term.consolidation is 'How far it is consolidated, 0 to 1; long-term from long_term_memory_threshold';
-comment on column memory.long_term.stability_days is 'Days until retention falls to .9, replays included';
-comment on column memory.long_term.difficulty is 'How hard the memory is to strengthen, 1 to 10';
-comment on column memory.long_term.last_accessed_at is 'Its last access';
-comment on column memory.long_term.access_count is 'Its number of accesses';
+comment on column memory.long_term.stability_days is 'Days until retention falls to .9, as of its last replay';
+comment on column memory.long_term.replays is 'How often it was replayed';
 comment on column memory.long_term.run_id is 'Run that last changed the row';
 comment on column memory.long_term.params_hash is 'Hash of the parameters of that run';
 comment on column memory.long_term.as_of is 'Instant that that run computed';
@@ -197,6 +193,7 @@ comment on column memory.semantic_network.as_of is 'Instant that that run comput
 create table memory.decisions (
     decision_id text primary key,
     memory_id text not null,
+    other_memory_id text,
     agent_id text not null,
     stage text not null,
     decision text not null,
@@ -205,6 +202,7 @@ create table memory.decisions (
     threshold double precision,
     result text,
     revises text,
+    is_current boolean not null,
     run_id text not null,
     params_hash text not null,
     as_of timestamptz not null
@@ -215,6 +213,7 @@ create index decisions_by_agent on memory.decisions (agent_id, decided_at);
 comment on table memory.decisions is 'The ledger: every change of a decision about a memory, with its arithmetic';
 comment on column memory.decisions.decision_id is 'Hash of what was decided';
 comment on column memory.decisions.memory_id is 'The memory it is about';
+comment on column memory.decisions.other_memory_id is 'The other end of a pruned association';
 comment on column memory.decisions.agent_id is 'Whose memory';
 comment on column memory.decisions.stage is 'Stage that decided';
 comment on column memory.decisions.decision is 'promote, demote, restore, prune, merge, supersede or delete';
@@ -223,6 +222,7 @@ comment on column memory.decisions.inputs is 'The numbers that went in';
 comment on column memory.decisions.threshold is 'The threshold that was crossed';
 comment on column memory.decisions.result is 'What came out';
 comment on column memory.decisions.revises is 'The decision that this one replaces, after a late event';
+comment on column memory.decisions.is_current is 'Whether it still holds';
 comment on column memory.decisions.run_id is 'Run that wrote it';
 comment on column memory.decisions.params_hash is 'Hash of the parameters of that run';
 comment on column memory.decisions.as_of is 'Instant that that run computed';
