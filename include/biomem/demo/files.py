@@ -23,7 +23,8 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "memory_id": ("memory_id", "id", "uuid", "key", "message_id", "msg_id", "note_id", "entry_id"),
     "content": ("content", "text", "memory", "message", "body", "entry", "note", "sentence", "utterance"),
     "occurred_at": (
-        *("occurred_at", "timestamp", "datetime", "created_at", "date_time", "date", "entry_date", "time", "ts", "day"),
+        *("occurred_at", "timestamp", "datetime", "created_at", "date_time", "date", "entry_date", "time"),
+        *("ts", "when", "day"),
     ),
     "agent_id": ("agent_id", "agent", "assistant", "bot", "owner", "user_id"),
     "session_id": ("session_id", "session", "conversation_id", "conversation", "thread_id", "thread", "dialogue_id"),

@@ -265,7 +265,9 @@ class _Reader:
                 yield from self._memories_of(row)
 
     def _memories_of(self, row: Row) -> Iterable[Row]:
-        pieces: Sequence[str | None] = sentences(row.content or "") if self.is_split else [row.content]
+        pieces: Sequence[str | None] = [row.content]
+        if self.is_split:
+            pieces = sentences(row.content or "")
         day = row.occurred_at.date().isoformat()
         self._has_days |= row.is_dated
         for number, piece in enumerate(pieces, start=1):
@@ -327,10 +329,10 @@ def _refuse_missing_columns(source: psycopg.Connection[Any], table: str, wanted:
 
 def _load_accesses(source: psycopg.Connection[Any], target: psycopg.Connection[Any]) -> int:
     """Append the file's accesses to the access log, but for those that an earlier load of it brought there."""
-    from biomem.warehouse.target import migrate_target
+    from biomem.warehouse.target_schema import migrate
 
     with contextlib.nullcontext() if source is target else target.transaction():
-        migrate_target(target)
+        migrate(target)
         target.execute(
             "create temp table incoming_access (memory_id text, agent_id text, accessed_at timestamptz, kind text,"
             " grade smallint) on commit drop"

@@ -13,8 +13,7 @@ from pathlib import Path
 import psutil
 import psycopg
 import pytest
-
-from biomem.demo import postgres
+from biomem.demo import postgres as embedding
 from biomem.demo.postgres import connections, embedded, is_running
 from biomem.errors import ServiceError, SourceError
 from biomem.settings import load_settings
@@ -108,7 +107,7 @@ def test_it_keeps_what_was_written_and_listens_on_no_network(settings):
         assert answer(server.dsn(), "select n from written") == 7
         for name, value in {"listen_addresses": "", "fsync": "on", "wal_level": "logical", "TimeZone": "UTC"}.items():
             assert answer(server.dsn(), f"show {name}") == value
-        socket = server.socket_dir / postgres.SOCKET_NAME
+        socket = server.socket_dir / embedding.SOCKET_NAME
         assert socket.stat().st_mode & 0o077 == 0
 
 
@@ -119,13 +118,13 @@ def test_the_url_leads_to_the_same_database(settings):
 
 
 def test_a_path_too_long_for_a_socket_and_full_of_odd_signs_works(tmp_path):
-    home = tmp_path / ("deep " * 12) / "it's $HOME \"quoted\" # and % more" / ("d" * 60)
+    home = tmp_path / ("deep " * 12) / 'it\'s $HOME "quoted" # and % more' / ("d" * 60)
     settings = load_settings(home, {})
     with embedded(settings) as server:
         assert answer(server.dsn()) == 1
         assert answer(server.url()) == 1
         folder = server.socket_dir
-    assert len(os.fsencode(folder / postgres.SOCKET_NAME)) <= postgres.SOCKET_PATH_LIMIT
+    assert len(os.fsencode(folder / embedding.SOCKET_NAME)) <= embedding.SOCKET_PATH_LIMIT
     folder.rmdir()
 
 
@@ -133,7 +132,7 @@ def test_a_killed_server_recovers(settings):
     with embedded(settings) as server:
         with psycopg.connect(server.dsn(), autocommit=True) as connection:
             connection.execute("create table kept as select 7 as n")
-        killed = postgres._Server(settings.postgres_dir).process()
+        killed = embedding._Server(settings.postgres_dir).process()
         killed.kill()
         killed.wait(10)
         assert not is_running(settings)
@@ -246,8 +245,8 @@ def test_a_file_in_the_way_is_named(fresh):
 
 def test_a_disk_without_room_is_named_before_anything_is_made(fresh, monkeypatch):
     settings = fresh
-    monkeypatch.setattr(postgres, "BYTES_TO_START", 2**62)
-    with pytest.raises(ServiceError, match="MB free.*make room, or name another place"), embedded(settings):
+    monkeypatch.setattr(embedding, "BYTES_TO_START", 2**62)
+    with pytest.raises(ServiceError, match=r"MB free.*make room, or name another place"), embedded(settings):
         pass
     assert not (settings.postgres_dir / "data").exists()
 
@@ -262,7 +261,7 @@ def test_a_disk_that_fills_up_is_named(tmp_path):
         with pytest.raises(ServiceError, match="MB free"), embedded(load_settings(home, {})):
             pass
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(postgres, "BYTES_TO_START", 0)
+            patch.setattr(embedding, "BYTES_TO_START", 0)
             with pytest.raises(ServiceError, match="no space left"), embedded(load_settings(home, {})):
                 pass
     finally:
@@ -283,7 +282,7 @@ def test_a_server_that_will_not_start_shows_the_end_of_its_log(settings):
     before = configuration.read_text()
     try:
         configuration.write_text(before + "max_connections = many\n")
-        with pytest.raises(ServiceError, match="did not start(.|\n)*max_connections"), embedded(settings):
+        with pytest.raises(ServiceError, match=r"did not start(.|\n)*max_connections"), embedded(settings):
             pass
     finally:
         configuration.write_text(before)
@@ -305,24 +304,19 @@ def test_connections_take_the_environment_and_start_nothing(dsn, tmp_path):
 
 
 @pytest.fixture
-def guarded(server, tmp_path):
-    """The server with a password asked of user `guest`, over TCP."""
-    hba = Path(answer(server.dsn(), "show hba_file"))
-    port = 55_000 + os.getpid() % 5000
-    data = hba.parent
-    before = hba.read_text()
-    with psycopg.connect(server.dsn(), autocommit=True) as connection:
-        connection.execute("drop role if exists guest")
-        connection.execute("create role guest login password 'right'")
-    hba.write_text(f"local all guest scram-sha-256\n{before}")
-    with psycopg.connect(server.dsn(), autocommit=True) as connection:
-        connection.execute("select pg_reload_conf()")
-    time.sleep(0.3)
-    yield f"host={server.socket_dir} user=guest dbname=biomem", data, port
-    hba.write_text(before)
-    with psycopg.connect(server.dsn(), autocommit=True) as connection:
-        connection.execute("drop role guest")
-        connection.execute("select pg_reload_conf()")
+def guarded(settings):
+    """Connection string of a server that asks user `guest` for a password."""
+    with embedded(settings) as server:
+        hba = Path(answer(server.dsn(), "show hba_file"))
+        before = hba.read_text()
+        hba.write_text(f"local all guest scram-sha-256\n{before}")
+        with psycopg.connect(server.dsn(), autocommit=True) as connection:
+            connection.execute("drop role if exists guest")
+            connection.execute("create role guest login password 'right'")
+            connection.execute("select pg_reload_conf()")
+        time.sleep(0.3)
+        yield f"host={server.socket_dir} user=guest dbname=biomem"
+        hba.write_text(before)
 
 
 def refusal(dsn, tmp_path):
@@ -333,17 +327,17 @@ def refusal(dsn, tmp_path):
 
 
 def test_a_wrong_password_is_said_in_plain_words_and_never_shown(guarded, tmp_path):
-    message = refusal(f"{guarded[0]} password=sesame", tmp_path)
+    message = refusal(f"{guarded} password=sesame", tmp_path)
     assert "refused the password of user 'guest'" in message
     assert "sesame" not in message
 
 
 def test_a_missing_password_is_said_in_plain_words(guarded, tmp_path):
-    assert "wants a password for user 'guest'" in refusal(guarded[0], tmp_path)
+    assert "wants a password for user 'guest'" in refusal(guarded, tmp_path)
 
 
-def test_an_unknown_database_or_user_is_named(server, tmp_path):
-    host = f"host={server.socket_dir}"
+def test_an_unknown_database_or_user_is_named(postgres, tmp_path):
+    host = f"host={postgres.socket_dir}"
     assert "no database 'nowhere'" in refusal(f"{host} user=biomem dbname=nowhere", tmp_path)
     assert "no user 'nobody_here'" in refusal(f"{host} user=nobody_here dbname=biomem", tmp_path)
 

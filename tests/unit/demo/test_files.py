@@ -5,7 +5,6 @@ import json
 from datetime import datetime, timezone
 
 import pytest
-
 from biomem.demo.files import MemoryFile, parse_time
 from biomem.errors import InputError
 

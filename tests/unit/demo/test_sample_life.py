@@ -4,7 +4,6 @@ from collections import Counter
 from datetime import date, timedelta
 
 import pytest
-
 from biomem.demo.data import SAMPLE_LIFE
 from biomem.demo.files import MemoryFile
 

@@ -3,7 +3,6 @@ from __future__ import annotations
 import time
 
 import pytest
-
 from biomem.demo.sentences import LONGEST, sentences
 
 
