@@ -12,7 +12,7 @@
 {%- set marked -%}
 regexp_replace({{ head }}, '(^|[.!?:;…。！？]["”’'')]*\s)(["“‘''(]*)(\p{Lu})', '\1\2' || chr(2) || '\3', 'g')
 {%- endset -%}
-{%- set capitalised = "\p{Lu}[\pL\pM]+" -%}
+{%- set capitalised -%} \p{Lu}[\pL\pM]+ {%- endset -%}
 list_concat(
     list_transform(
         regexp_extract_all({{ marked }}, '(?:^|[^\pL\pM\pN]){{ capitalised }}(?:[ -]{{ capitalised }})*'),
