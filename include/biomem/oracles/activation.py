@@ -20,7 +20,7 @@ FOILS = Subject("Anderson1974 foils", FAN.source, in_sample=False, model=MODEL, 
 PRACTICE = Subject(
     dataset="Anderson1981 recall",
     source="Anderson 1981, in the ACT-R tutorial, unit 4",
-    in_sample=False,
+    in_sample=True,
     model=MODEL,
     macros=("base_level", "activation_probability"),
 )

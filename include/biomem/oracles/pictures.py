@@ -137,7 +137,7 @@ def draw_testing(bench: Bench) -> Figure:
     figure, (people, model, difference) = plt.subplots(1, 3, figsize=(9, 2.8))
     for axes, study, test, title in (
         (people, studied, tested, "Roediger & Karpicke 2006"),
-        (model, model_studied, model_tested, "model, nothing fitted"),
+        (model, model_studied, model_tested, "model (order calibrated)"),
     ):
         axes.plot(delays, study, marker="s", color="#777777", label="read again")
         axes.plot(delays, test, marker="o", label="tested", **MODEL)
@@ -163,7 +163,7 @@ def draw_fan_and_practice(bench: Bench) -> Figure:
     fan.set(xlabel="facts known of the person - of the place", ylabel="seconds to recognise", title="Fan")
     fan.legend(fontsize=7)
     trials, observed, predicted, _, _ = zip(*activation.practice_predictions(bench), strict=True)
-    practice.plot(trials, predicted, marker=".", label="model", **MODEL)
+    practice.plot(trials, predicted, marker=".", label="model (fitted)", **MODEL)
     practice.plot(trials, observed, label="Anderson 1981", **HUMAN)
     practice.set(xlabel="trial", ylabel="recalled", ylim=(0, 1.02), title="Practice")
     practice.legend(fontsize=7)
