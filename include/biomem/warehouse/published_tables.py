@@ -142,8 +142,8 @@ DECISIONS = PublishedTable(
 
 HEALTH = PublishedTable(
     "health",
-    ("agent_id",),
-    "select agent_id, to_json(struct_pack(*columns(* exclude (agent_id))))::varchar as measures from memory_health",
+    ("agent_id", "layer", "metric", "measured_at"),
+    "select agent_id, layer, metric, measured_at, value from memory_health",
 )
 
 STAGE_TABLES: Mapping[str, tuple[PublishedTable, ...]] = {

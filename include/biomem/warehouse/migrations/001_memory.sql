@@ -228,16 +228,23 @@ comment on column memory.decisions.params_hash is 'Hash of the parameters of tha
 comment on column memory.decisions.as_of is 'Instant that that run computed';
 
 create table memory.health (
-    agent_id text primary key,
-    measures jsonb not null,
+    agent_id text not null,
+    layer text not null,
+    metric text not null,
+    measured_at timestamptz not null,
+    value double precision,
     run_id text not null,
     params_hash text not null,
-    as_of timestamptz not null
+    as_of timestamptz not null,
+    primary key (agent_id, layer, metric, measured_at)
 );
 
 comment on table memory.health is 'Counts and averages over each agent''s memories, as of the last nightly decay';
 comment on column memory.health.agent_id is 'Whose memories';
-comment on column memory.health.measures is 'Measure to number, by the names of the model memory_health';
+comment on column memory.health.layer is 'What is measured: a layer of the memory, or its nights';
+comment on column memory.health.metric is 'The measure, by the names of the model memory_health';
+comment on column memory.health.measured_at is 'Instant that the measure is of';
+comment on column memory.health.value is 'The number';
 comment on column memory.health.run_id is 'Run that last changed the row';
 comment on column memory.health.params_hash is 'Hash of the parameters of that run';
 comment on column memory.health.as_of is 'Instant that that run computed';
