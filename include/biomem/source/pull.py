@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from biomem.errors import SourceError
 from biomem.source.access_log import pull_access_log
 from biomem.source.columns import ColumnPlan, plan_columns
-from biomem.source.encoding import text_arousal
+from biomem.source.encoding import text_arousal_in_sql
 from biomem.source.scanner import attached, query, stage
 from biomem.source.table import describe_table
 from biomem.source.watermark import (
@@ -102,7 +102,7 @@ def pull_source(
     """
     started = time.monotonic()
     staged = _stage(con, source, dsn, reconcile)
-    with transaction(con):
+    with text_arousal_in_sql(con), transaction(con):
         rows_read = int(scalar(con.execute("select count(*) from pulled")))
         skipped, examples = _set_aside_unusable(con, staged.is_reconciled)
         _refuse_ids_of_other_sources(con, source.name)
@@ -265,8 +265,6 @@ def _apply(
 
 def _collect_changes(con: duckdb.DuckDBPyConnection) -> None:
     """Put what differs from the warehouse into `changed`; only new text is scored for arousal."""
-    if not con.execute("select 1 from duckdb_functions() where function_name = 'text_arousal'").fetchone():
-        con.create_function("text_arousal", text_arousal, ["VARCHAR"], "DOUBLE")
     is_distinct = " or ".join(f"pulled.{name} is distinct from memories.{name}" for name in SOURCE_COLUMNS)
     con.execute(
         f"""
