@@ -5,14 +5,32 @@ from __future__ import annotations
 from pathlib import Path
 
 from airflow.sdk import TaskGroup
-from biomem.settings import load_settings
+from biomem.settings import Settings, load_settings
+from biomem.warehouse.context import STAGES
 from cosmos import DbtTaskGroup, ExecutionConfig, ProfileConfig, ProjectConfig, RenderConfig
 from cosmos import settings as cosmos_settings
 from cosmos.constants import ExecutionMode, InvocationMode, LoadMode, TestBehavior
 from cosmos.operators.local import DbtTestLocalOperator
 
+MODELS = "models"
+PROFILE = "biological_memory"
+TARGET = "dev"
 # dbt's own full refresh builds a model for all agents; for one agent, the run's clock makes its memories new instead
 FULL_REFRESH = "{{ params.full_refresh and not params.agent_id }}"
+
+
+def dbt_variables(settings: Settings) -> dict[str, str]:
+    """Return what profiles.yml reads from the environment."""
+    return {
+        "BIOMEM_WAREHOUSE": str(settings.warehouse_path),
+        "BIOMEM_MAX_MEMORY": settings.max_memory,
+        "BIOMEM_THREADS": str(settings.threads),
+    }
+
+
+def parse_caches() -> list[Path]:
+    """Return the folders in which the stages' tasks look for the parsed project; parsing anew takes seconds a task."""
+    return [_parse_cache(f"{stage}__{group}") for stage in STAGES for group in (MODELS, "test")]
 
 
 def memory_stage(stage: str) -> TaskGroup:
@@ -23,17 +41,11 @@ def memory_stage(stage: str) -> TaskGroup:
     """
     settings = load_settings()
     dbt_dir = settings.dbt_dir
-    profile = ProfileConfig(
-        profile_name="biological_memory", target_name="dev", profiles_yml_filepath=dbt_dir / "profiles.yml"
-    )
-    variables = {
-        "BIOMEM_WAREHOUSE": str(settings.warehouse_path),
-        "BIOMEM_MAX_MEMORY": settings.max_memory,
-        "BIOMEM_THREADS": str(settings.threads),
-    }
+    profile = ProfileConfig(profile_name=PROFILE, target_name=TARGET, profiles_yml_filepath=dbt_dir / "profiles.yml")
+    variables = dbt_variables(settings)
     with TaskGroup(stage, prefix_group_id=False) as whole:
         models = DbtTaskGroup(
-            group_id="models",
+            group_id=MODELS,
             prefix_group_id=False,
             project_config=ProjectConfig(
                 dbt_project_path=dbt_dir,
@@ -63,11 +75,15 @@ def memory_stage(stage: str) -> TaskGroup:
             invocation_mode=InvocationMode.DBT_RUNNER,
             select=[f"tag:{stage}"],
             exclude=["test_type:unit"],
-            # where the parsed project is kept from run to run; parsing anew would take longer than the tests
-            cache_dir=Path(cosmos_settings.cache_dir) / f"{stage}__test",
+            cache_dir=_parse_cache(f"{stage}__test"),
+            emit_datasets=False,
             env=variables,
             append_env=True,
             install_deps=False,
         )
         models >> tests
     return whole
+
+
+def _parse_cache(name: str) -> Path:
+    return Path(cosmos_settings.cache_dir) / name
