@@ -37,6 +37,12 @@ def run_models(settings: Settings, *arguments: str, command: str = "run") -> Non
         raise WarehouseError(_explain(command, outcome))
 
 
+def model_names(settings: Settings) -> list[str]:
+    """Names of all models of the project, in alphabetical order."""
+    nodes = _manifest(settings.dbt_dir).nodes.values()
+    return sorted(node.name for node in nodes if node.resource_type == "model")
+
+
 @lru_cache(maxsize=4)
 def _manifest(dbt_dir: Path) -> Any:
     from dbt.cli.main import dbtRunner

@@ -69,9 +69,7 @@ class Life:
                     "update raw.memories set deleted_at = ?, batch_id = ? where memory_id = ?",
                     [at, self.batch, memory_id],
                 )
-            con.execute(
-                "insert into raw.pulls values (?, 'test', 'pull', null, null, '1', 0, 0, 0, 0)", [self.batch]
-            )
+            con.execute("insert into raw.pulls values (?, 'test', 'pull', null, null, '1', 0, 0, 0, 0)", [self.batch])
 
     def _put(self, con: duckdb.DuckDBPyConnection, memory: dict[str, Any]) -> None:
         row = {"agent_id": "ada", "session_id": None, "speaker": None, "content": memory["memory_id"], **memory}

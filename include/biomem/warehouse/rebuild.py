@@ -1,0 +1,209 @@
+"""Building everything anew from the log, and proving that what was built bit by bit is the same.
+
+The log is schema `raw`; all else follows from it, the parameters and the clocks of the stages.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from biomem.errors import WarehouseError
+from biomem.parameters import params_hash
+from biomem.warehouse.compare import differing_rows, fingerprint, freeze_views
+from biomem.warehouse.connection import open_warehouse, quote_identifier
+from biomem.warehouse.context import STAGES, begin_stage, complete_stage
+from biomem.warehouse.transform import model_names, run_models
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from biomem.settings import Settings
+
+ROUND = (*STAGES, STAGES[0])
+"""Every stage once, and short-term memory again, which takes up what sleep has replayed."""
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class ModelComparison:
+    """One model built bit by bit (`rows`) and built anew (`rebuilt_rows`), with the first rows that differ."""
+
+    model: str
+    rows: int
+    rebuilt_rows: int
+    differences: tuple[dict[str, Any], ...]
+
+    @property
+    def verdict(self) -> Literal["equal", "empty", "different"]:
+        """An empty model proves nothing: it is not called equal."""
+        if self.differences or self.rows != self.rebuilt_rows:
+            return "different"
+        return "equal" if self.rows else "empty"
+
+
+def rebuild(settings: Settings, as_of: datetime | None = None, *, report: Report = lambda _: None) -> None:
+    """Build every model of the warehouse anew from the log, each stage at `as_of` (default: where it stands).
+
+    `as_of` may lie before what was computed: the memory as it was then. Raises WarehouseError when nothing was pulled
+    yet or a model cannot be built.
+    """
+    clocks = _clocks(settings)
+    for number, stage in enumerate(ROUND):
+        at = as_of or clocks.get(stage)
+        if at is None:
+            continue
+        report(f"{stage} as of {at.isoformat()}")
+        _run_stage(settings, stage, at, f"rebuild-{number}", is_whole=True)
+
+
+def verify(
+    settings: Settings, as_of: datetime | None = None, *, report: Report = lambda _: None
+) -> list[ModelComparison]:
+    """Compare every model, brought up to date bit by bit, with the same built at once from the log.
+
+    Both happen in scratch copies; the warehouse itself stays as it is. What was pulled, or replayed, since a stage
+    last ran is taken up first, so that both sides know the same log. With an `as_of` before what was computed, the
+    incremental side begins again and goes there in several steps.
+    Raises WarehouseError when nothing was computed yet, or when the copies cannot be made.
+    """
+    clocks = _clocks(settings)
+    if not clocks:
+        raise WarehouseError(
+            "there is nothing to verify yet: no stage has run; run `biomem demo` or `biomem run` first"
+        )
+    with _scratch(settings) as (lived, rebuilt):
+        report("bringing a copy up to date, as every run does")
+        _catch_up(lived, clocks, as_of)
+        report("building another copy at once, from the log alone")
+        _empty_models(rebuilt)
+        _adopt_clocks(rebuilt, lived)
+        for stage in ROUND:
+            if stage in clocks:
+                run_models(rebuilt, "--select", f"tag:{stage}", "--full-refresh")
+        for copy in (lived, rebuilt):
+            with open_warehouse(copy) as con:
+                freeze_views(con)
+        return [_compare(lived, rebuilt, model, report) for model in model_names(settings)]
+
+
+def _catch_up(settings: Settings, clocks: dict[str, datetime], as_of: datetime | None) -> None:
+    if as_of is not None and any(as_of < at for at in clocks.values()):
+        _empty_models(settings)
+        _forget_clocks(settings)
+        first = _first_instant(settings)
+        steps = [first + (as_of - first) * share for share in (0.25, 0.5, 0.75)] if first < as_of else []
+        for number, step in enumerate([*steps, as_of]):
+            for stage in ROUND:
+                _run_stage(settings, stage, step, f"verify-{number}-{stage}")
+        return
+    for stage in ROUND:
+        if stage not in clocks:
+            continue
+        _run_stage(settings, stage, as_of or clocks[stage], f"verify-{stage}")
+        # agents that a run of their own took further than the rest
+        for agent_id, at in _agents_ahead(settings, stage):
+            _run_stage(settings, stage, at, f"verify-{stage}-{agent_id}", agent_id=agent_id)
+
+
+def _run_stage(
+    settings: Settings, stage: str, as_of: datetime, run_id: str, *, agent_id: str | None = None, is_whole: bool = False
+) -> None:
+    with open_warehouse(settings, purpose="rebuild") as con:
+        begin_stage(
+            con,
+            stage,
+            run_id=run_id,
+            as_of=as_of,
+            params_hash=params_hash(settings),
+            agent_id=agent_id,
+            full_refresh=is_whole,
+            rewind=is_whole,
+        )
+    run_models(settings, "--select", f"tag:{stage}", *(["--full-refresh"] if is_whole else []))
+    with open_warehouse(settings, purpose="rebuild") as con:
+        complete_stage(con, stage, run_id)
+
+
+def _compare(lived: Settings, rebuilt: Settings, model: str, report: Report) -> ModelComparison:
+    import duckdb
+
+    with duckdb.connect() as con:
+        con.execute("set timezone = 'UTC'")
+        for name, settings in (("lived", lived), ("rebuilt", rebuilt)):
+            path = str(settings.warehouse_path).replace("'", "''")
+            con.execute(f"attach '{path}' as {name} (read_only)")
+        before, after = (fingerprint(con, name, model) for name in ("lived", "rebuilt"))
+        differences = [] if before == after else differing_rows(con, model)
+    # a hash of two numbers that differ in their last bits only differs too: rows decide
+    rows, rebuilt_rows = (0 if side is None else side.rows for side in (before, after))
+    comparison = ModelComparison(model, rows, rebuilt_rows, tuple(differences))
+    report(f"{model}: {comparison.rows} rows, {comparison.verdict}")
+    return comparison
+
+
+@contextmanager
+def _scratch(settings: Settings) -> Iterator[tuple[Settings, Settings]]:
+    """Two copies of the warehouse, beside it (a copy may be large, and /tmp small), gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="verify-", dir=settings.home) as folder:
+        copies = (replace(settings, home=Path(folder, "lived")), replace(settings, home=Path(folder, "rebuilt")))
+        with open_warehouse(settings, purpose="rebuild --verify") as con:
+            con.execute("checkpoint")
+            for copy in copies:
+                copy.home.mkdir()
+                shutil.copy(settings.warehouse_path, copy.warehouse_path)
+        yield copies
+
+
+def _empty_models(settings: Settings) -> None:
+    with open_warehouse(settings) as con:
+        for name, kind in con.execute(
+            "select table_name, table_type from information_schema.tables where table_schema = 'main'"
+        ).fetchall():
+            what = "view" if kind == "VIEW" else "table"
+            con.execute(f"drop {what} if exists main.{quote_identifier(name)} cascade")
+
+
+def _adopt_clocks(settings: Settings, source: Settings) -> None:
+    """Give one copy the clocks and runs of the other, so that both compute up to the same instants."""
+    with open_warehouse(settings) as con:
+        path = str(source.warehouse_path).replace("'", "''")
+        con.execute(f"attach '{path}' as source (read_only)")
+        for table in ("run_context", "agent_clock"):
+            con.execute(f"delete from raw.{table}")
+            con.execute(f"insert into raw.{table} by name select * from source.raw.{table}")
+        con.execute("detach source")
+
+
+def _forget_clocks(settings: Settings) -> None:
+    with open_warehouse(settings) as con:
+        for table in ("run_context", "agent_clock"):
+            con.execute(f"delete from raw.{table}")
+
+
+def _clocks(settings: Settings) -> dict[str, datetime]:
+    with open_warehouse(settings) as con:
+        return dict(con.execute("select stage, as_of from raw.run_context").fetchall())
+
+
+def _agents_ahead(settings: Settings, stage: str) -> list[tuple[str, datetime]]:
+    with open_warehouse(settings) as con:
+        return con.execute(
+            "select agent_id, as_of from raw.agent_clock where stage = ? and not is_in_run order by agent_id", [stage]
+        ).fetchall()
+
+
+def _first_instant(settings: Settings) -> datetime:
+    with open_warehouse(settings) as con:
+        row: Any = con.execute("select min(occurred_at) from raw.memories").fetchone()
+    if row[0] is None:
+        raise WarehouseError("there is nothing to verify yet: no memory was pulled; run `biomem run short_term_memory`")
+    instant: datetime = row[0]
+    return instant

@@ -1,0 +1,93 @@
+"""Whatever the order in which a life was pulled and computed, its state is what one build from the log gives."""
+
+from __future__ import annotations
+
+import random
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from biomem.warehouse.context import STAGES
+from biomem.warehouse.rebuild import verify
+from lives import Life, day
+
+LONG_TEXT = (
+    "on the way home we spoke at length about the garden behind the old school and the people who once "
+    "planted the apple trees along its southern wall"
+)
+
+
+def _memories(life: Life, chance: random.Random, count: int, latest: float, prefix: str) -> list[dict[str, Any]]:
+    texts = [
+        LONG_TEXT,
+        LONG_TEXT + " too",
+        LONG_TEXT.replace("apple", "pear"),
+        *(f"note {n} of Ada" for n in range(12)),
+    ]
+    return [
+        {
+            "memory_id": f"{prefix}-{number}",
+            "agent_id": chance.choice(["ada", "bo"]),
+            "session_id": chance.choice(["s1", "s2", None]),
+            "content": chance.choice(texts),
+            "occurred_at": day(chance.uniform(0, latest)),
+            "tags": chance.sample(["garden", "school", "Ada"], 2),
+            "importance": chance.choice([None, 0.1, 0.9]),
+        }
+        for number in range(count)
+    ]
+
+
+def _step(life: Life, chance: random.Random, number: int, today: float) -> None:
+    memories = _memories(life, chance, chance.randint(1, 12), today + 1, f"m{number}")
+    known = [row[0] for row in life.rows("select memory_id from raw.memories order by 1")]
+    known += [memory["memory_id"] for memory in memories]
+    accesses = [(chance.choice(known), day(chance.uniform(0, today + 0.5))) for _ in range(chance.randint(0, 40))]
+    accesses += [
+        (chance.choice(known), day(today - 0.01) + timedelta(seconds=chance.randint(0, 600))) for _ in range(8)
+    ]
+    edited = [{**memories[0], "content": chance.choice([LONG_TEXT, "edited"]), "updated_at": day(today - 0.1)}]
+    deleted = {chance.choice(known): day(today)} if chance.random() < 0.3 else {}
+    life.pull(memories, accesses)
+    life.pull(edited, deleted=deleted)
+
+
+def _interleave(life: Life, seed: int, steps: int) -> None:
+    chance = random.Random(seed)
+    today = 1.0
+    for number in range(steps):
+        today += chance.choice([0.01, 1, 8, 30])
+        _step(life, chance, number, today)
+        for stage in STAGES:
+            if number and chance.random() < 0.25:
+                continue
+            for _ in range(chance.choice([1, 1, 2])):
+                life.run(
+                    stage,
+                    day(today),
+                    agent_id="ada" if chance.random() < 0.15 and "ada" in _agents(life) else None,
+                    full_refresh=chance.random() < 0.1,
+                    complete=chance.random() > 0.2,
+                )
+
+
+def _agents(life: Life) -> list[str]:
+    return [row[0] for row in life.rows("select agent_id from raw.agents")]
+
+
+def _assert_equal(life: Life) -> None:
+    for comparison in verify(life.settings):
+        assert comparison.verdict != "different", (comparison.model, comparison.differences)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_any_interleaving_of_pulls_and_runs_equals_a_rebuild(life: Life, seed: int) -> None:
+    _interleave(life, seed, steps=3)
+    _assert_equal(life)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3, 23))
+def test_many_interleavings_equal_a_rebuild(life: Life, seed: int) -> None:
+    _interleave(life, seed, steps=6)
+    _assert_equal(life)
