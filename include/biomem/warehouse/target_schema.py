@@ -59,8 +59,12 @@ def migrate(pg: psycopg.Connection[tuple[Any, ...]]) -> int:
 
 
 def _version(pg: psycopg.Connection[tuple[Any, ...]]) -> int:
-    there = pg.execute("select to_regclass('memory.schema_version') is not null").fetchone()
-    if not there or not there[0]:
+    # not to_regclass: within a transaction it may answer from a cache older than the lock
+    there = pg.execute(
+        "select 1 from pg_class c join pg_namespace n on n.oid = c.relnamespace "
+        "where n.nspname = 'memory' and c.relname = 'schema_version'"
+    ).fetchone()
+    if there is None:
         return 0
     row = pg.execute("select coalesce(max(version), 0) from memory.schema_version").fetchone()
     assert row is not None
