@@ -48,7 +48,9 @@ def migrate(pg: psycopg.Connection[tuple[Any, ...]]) -> int:
             "install the newer biomem"
         )
     if version == 0:
-        pg.execute("create schema if not exists memory")
+        # "if not exists" would ask for the right to create schemas even where this role owns the one that is there
+        if pg.execute("select 1 from pg_namespace where nspname = 'memory'").fetchone() is None:
+            pg.execute("create schema memory")
         pg.execute("create table memory.schema_version (version integer primary key, name text not null)")
         pg.execute("comment on schema memory is 'The memories as biomem keeps them; see the comments on its tables'")
         pg.execute("comment on table memory.schema_version is 'Migrations that were applied'")
