@@ -142,7 +142,7 @@ class Stack:
     def log_of(self, task: dict[str, Any]) -> str:
         run = f"/api/v2/dags/{task['dag_id']}/dagRuns/{task['dag_run_id']}"
         log = self.api(f"{run}/taskInstances/{task['task_id']}/logs/{max(task['try_number'], 1)}?full_content=true")
-        return "\n".join(str(line.get("event", line)) for line in log["content"])
+        return "\n".join(f"{line.get('event', line)} {line.get('error_detail', '')}" for line in log["content"])
 
 
 def free_port() -> int:
