@@ -22,7 +22,7 @@ import stat
 import subprocess
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -66,8 +66,8 @@ log_checkpoints = off
 class Connections:
     """Where memories come from and where results go, as libpq connection strings. Never print them: see `redact`."""
 
-    source_dsn: str
-    target_dsn: str
+    source_dsn: str = field(repr=False)
+    target_dsn: str = field(repr=False)
     is_embedded: bool  # whether the source is the embedded PostgreSQL
 
 
