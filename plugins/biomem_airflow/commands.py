@@ -41,7 +41,7 @@ def run_dags(
     if local is not None:
         return _run_in(local, dag_ids, conf, progress)
     log = settings.airflow_home / "logs" / "run.log"
-    with _airflow_here(settings, progress):
+    with ended_by_signals(), _airflow_here(settings, progress):
         with progress.step("reading the DAGs"):
             dags = runs.load_dags(settings.dags_dir, log)
         results = []
@@ -89,8 +89,7 @@ def up_here(settings: Settings, port: int | None, console: Console) -> None:
         supervisor.airflow(settings, ports.choose(port), dsns, scheduled=True, tell=progress.tell) as local,
     ):
         progress.tell(f"Airflow: {local.url}  user {local.user}, password in {local.password_file}")
-        with contextlib.suppress(KeyboardInterrupt):
-            supervisor.keep_running(local)
+        supervisor.keep_running(local)
 
 
 def _run_in(

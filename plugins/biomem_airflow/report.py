@@ -165,7 +165,7 @@ def _forgotten(items: list[dict[str, Any]], console: Console) -> None:
     for item in items:
         why = (
             f"unused for {item['elapsed_days']:.1f} d at a stability of {item['stability_days']:.2f} d:"
-            f" retention {item['retention']:.3f} < {item['threshold']:.3f}"
+            f" retention {item['retention']:.4f} < {item['threshold']:.4f}"
         )
         table.add_row(item["agent_id"], f"{item['night']:%Y-%m-%d}", why, _short(item["content"], CONTENT_WIDTH - 24))
     console.print(table)
