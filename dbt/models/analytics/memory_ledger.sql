@@ -65,6 +65,24 @@ decisions as (
     union all
 
     select
+        'supersede',
+        'short_term_memory',
+        memory_id,
+        agent_id,
+        superseded_by,
+        1,
+        valid_to,
+        json_object('subject', subject, 'attribute', attribute, 'value', value),
+        null,
+        'superseded'
+    from {{ ref('memory_supersessions') }}
+    where
+        is_current
+        and is_superseded
+
+    union all
+
+    select
         'promote',
         'consolidation',
         memory_id,
