@@ -17,7 +17,7 @@ class Settings:
     """Where things lie and whom to connect to.
 
     `source_dsn` and `target_dsn` are libpq connection strings or URLs, or None when the environment names neither;
-    `resolve` in `biomem.demo.postgres` then falls back to the embedded PostgreSQL. Never print them: they may hold a
+    `connections` in `biomem.demo.postgres` then falls back to the embedded PostgreSQL. Never print them: they may hold a
     password (use `biomem.source.dsn.redact`).
     """
 
