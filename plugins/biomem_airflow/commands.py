@@ -39,7 +39,8 @@ def run_dags(
     progress = Progress(console)
     local = supervisor.running(settings)
     if local is not None:
-        return _run_in(local, dag_ids, conf, progress)
+        with ended_by_signals():
+            return _run_in(settings, local, dag_ids, conf, progress)
     log = settings.airflow_home / "logs" / "run.log"
     with ended_by_signals(), _airflow_here(settings, progress):
         with progress.step("reading the DAGs"):
@@ -48,6 +49,7 @@ def run_dags(
         for dag_id in dag_ids:
             with progress.step(dag_id):
                 results.append(runs.run_here(dags, dag_id, conf, log))
+            _say_if_behind(results[-1], progress)
         return results
 
 
@@ -83,24 +85,33 @@ def up_here(settings: Settings, port: int | None, console: Console) -> None:
     """Supervise Airflow in this process until SIGINT or SIGTERM."""
     progress = Progress(console)
     port = port or ports.DEFAULT_PORT
-    with (
-        ended_by_signals(),
-        connections(settings) as dsns,
-        supervisor.airflow(settings, ports.choose(port), dsns, scheduled=True, tell=progress.tell) as local,
-    ):
-        progress.tell(f"Airflow: {local.url}  user {local.user}, password in {local.password_file}")
-        supervisor.keep_running(local)
+    with ended_by_signals(), connections(settings) as dsns:
+        supervisor.serve(settings, ports.choose(port), dsns, tell=progress.tell)
 
 
 def _run_in(
-    local: LocalAirflow, dag_ids: Sequence[str], conf: dict[str, Any], progress: Progress
+    settings: Settings, local: LocalAirflow, dag_ids: Sequence[str], conf: dict[str, Any], progress: Progress
 ) -> list[runs.RunResult]:
+    def check() -> None:
+        if supervisor.running(settings) is None:
+            raise ServiceError(f"the Airflow at {local.url} was stopped meanwhile")
+
     results = []
     with contextlib.closing(local.api()) as api:
         for dag_id in dag_ids:
             with progress.step(f"{dag_id} in {local.url}"):
-                results.append(runs.run_through_api(api, dag_id, conf, watch=progress.watch, check=local.check))
+                results.append(runs.run_through_api(api, dag_id, conf, watch=progress.watch, check=check))
+            _say_if_behind(results[-1], progress)
     return results
+
+
+def _say_if_behind(result: runs.RunResult, progress: Progress) -> None:
+    """Tell when a run skipped everything: `begin` does so for an instant before what was computed already."""
+    if any(task.task_id == "begin" and task.state == "skipped" for task in result.tasks):
+        progress.say(
+            f"{result.dag_id}: nothing was changed, for the instant lies before what was computed already;"
+            " `biomem rebuild` computes the memory as it was then"
+        )
 
 
 @contextlib.contextmanager

@@ -118,6 +118,9 @@ def load_dags(dags_dir: Path, log: Path) -> dict[str, DAG]:
     with _output_to(log):
         from airflow.dag_processing.dagbag import DagBag
 
+        from biomem_airflow.preload import parse
+
+        parse()
         bag = DagBag(dag_folder=str(dags_dir))
     if bag.import_errors:
         path, reason = next(iter(bag.import_errors.items()))

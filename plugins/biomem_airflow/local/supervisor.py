@@ -16,8 +16,9 @@ import signal
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -38,6 +39,8 @@ BYTES_NEEDED = 500 * 1024**2  # Airflow's database, logs and a warehouse of some
 START_TIMEOUT_S = 300.0
 PATIENCE_S = 3.0
 POLL_S = 0.25
+REVIVALS = 5  # of one service, before `biomem up` gives up
+LOG_BYTES = 10 * 1024**2
 
 Progress = Callable[[str], None]
 
@@ -82,40 +85,21 @@ def airflow(
     `scheduled` False lets only the API start runs. Raises ServiceError when this home has an Airflow already, when
     there is no room on the disk, or when a service does not come up.
     """
-    from biomem.demo.postgres import embedded
-
-    _require_space(settings)
-    env.write_secrets(settings)
-    with _supervision(settings), embedded(settings) as postgres:
-        database = metadata.in_postgres(postgres, settings)
-        variables = env.base_environment(settings, database, connections)
-        if not database.is_current():
-            tell("preparing Airflow's database (once)")
-            database.migrate(variables)
-        variables.update(env.server_environment(settings, port_choice, scheduled=scheduled))
-        children: list[processes.Child] = []
-        try:
-            for service in SERVICES:
-                children.append(_start(settings, service, variables))
-                local = LocalAirflow(
-                    port_choice.url, env.USER, env.password_file(settings), os.getpid(), tuple(children)
-                )
-                _write_state(settings, local)
-            _wait_until_up(local, tell)
-            local = replace(local, is_ready=True)
-            _write_state(settings, local)
-            yield local
-        finally:
-            with _undisturbed():
-                processes.end(children, patience_s=PATIENCE_S)
-                _state_path(settings).unlink(missing_ok=True)
+    with _services(settings, port_choice, connections, scheduled=scheduled, tell=tell) as services:
+        yield services.describe()
 
 
-def keep_running(local: LocalAirflow) -> None:
-    """Watch until interrupted. Raises ServiceError when a service dies."""
-    while True:
-        local.check()
-        time.sleep(1)
+def serve(settings: Settings, port_choice: env.Ports, connections: Connections, *, tell: Progress) -> None:
+    """Run Airflow, its DAGs by their schedules, until interrupted; a service that dies is started again.
+
+    Raises ServiceError as `airflow` does, and when a service does not stay up.
+    """
+    with _services(settings, port_choice, connections, scheduled=True, tell=tell) as services:
+        tell(f"Airflow runs at {services.describe().url}")
+        while True:
+            services.revive(tell)
+            services.shorten_logs()
+            time.sleep(1)
 
 
 def stop(settings: Settings) -> bool:
@@ -131,10 +115,93 @@ def stop(settings: Settings) -> bool:
     return _end_leftovers(settings) or local is not None
 
 
-def _start(settings: Settings, service: str, variables: dict[str, str]) -> processes.Child:
-    log = settings.airflow_home / "logs" / f"{service}.log"
-    log.unlink(missing_ok=True)
-    return processes.start(service, [sys.executable, "-m", "airflow", service], variables, log)
+class _Services:
+    """Airflow's services as children of this process; what is known about them is written down at every change."""
+
+    def __init__(self, settings: Settings, url: str, variables: dict[str, str]) -> None:
+        self._settings = settings
+        self._url = url
+        self._variables = variables
+        self._children: dict[str, processes.Child] = {}
+        self._revivals: Counter[str] = Counter()
+        self._is_ready = False
+
+    def start(self) -> None:
+        for service in SERVICES:
+            self._log(service).unlink(missing_ok=True)
+            self._start(service)
+
+    def wait_until_up(self, tell: Progress) -> None:
+        _wait_until_up(self.describe(), tell)
+        self._is_ready = True
+        self._write_down()
+
+    def describe(self) -> LocalAirflow:
+        children = tuple(self._children.values())
+        password_file = env.password_file(self._settings)
+        return LocalAirflow(self._url, env.USER, password_file, os.getpid(), children, self._is_ready)
+
+    def revive(self, tell: Progress) -> None:
+        """Start again what has died; Airflow makes up for what was missed. Raises ServiceError when that is in vain."""
+        for service, child in list(self._children.items()):
+            if child.is_running():
+                continue
+            if self._revivals[service] == REVIVALS:
+                raise ServiceError(f"Airflow's {service} dies again and again; {child.log} ends with:\n{child.tail()}")
+            self._revivals[service] += 1
+            tell(f"Airflow's {service} has died and is started again; see {child.log}")
+            processes.end([child], patience_s=0)
+            self._start(service)
+
+    def shorten_logs(self) -> None:
+        """Begin a log anew when it has grown long, keeping one older part."""
+        for child in self._children.values():
+            if child.log.stat().st_size > LOG_BYTES:
+                shutil.copyfile(child.log, child.log.with_suffix(".log.1"))
+                os.truncate(child.log, 0)
+
+    def end(self) -> None:
+        processes.end(list(self._children.values()), patience_s=PATIENCE_S)
+        _state_path(self._settings).unlink(missing_ok=True)
+
+    def _start(self, service: str) -> None:
+        command = [sys.executable, "-m", "airflow", service]
+        self._children[service] = processes.start(service, command, self._variables, self._log(service))
+        self._write_down()
+
+    def _log(self, service: str) -> Path:
+        return self._settings.airflow_home / "logs" / f"{service}.log"
+
+    def _write_down(self) -> None:
+        path = _state_path(self._settings)
+        fresh = path.with_suffix(".new")
+        fresh.write_text(json.dumps(asdict(self.describe()), default=str, indent=1) + "\n")
+        fresh.rename(path)
+
+
+@contextlib.contextmanager
+def _services(
+    settings: Settings, port_choice: env.Ports, connections: Connections, *, scheduled: bool, tell: Progress
+) -> Iterator[_Services]:
+    from biomem.demo.postgres import embedded
+
+    _require_space(settings)
+    env.write_secrets(settings)
+    with _supervision(settings), embedded(settings) as postgres:
+        database = metadata.in_postgres(postgres, settings)
+        variables = env.base_environment(settings, database, connections)
+        if not database.is_current():
+            tell("preparing Airflow's database (once)")
+            database.migrate(variables)
+        variables.update(env.server_environment(settings, port_choice, scheduled=scheduled))
+        services = _Services(settings, port_choice.url, variables)
+        try:
+            services.start()
+            services.wait_until_up(tell)
+            yield services
+        finally:
+            with _undisturbed():
+                services.end()
 
 
 def _wait_until_up(local: LocalAirflow, tell: Progress) -> None:
@@ -243,12 +310,6 @@ def _try_lock(lock: IO[str]) -> bool:
     except BlockingIOError:
         return False
     return True
-
-
-def _write_state(settings: Settings, local: LocalAirflow) -> None:
-    fresh = _state_path(settings).with_suffix(".new")
-    fresh.write_text(json.dumps(asdict(local), default=str, indent=1) + "\n")
-    fresh.rename(_state_path(settings))
 
 
 def _read_state(settings: Settings) -> LocalAirflow | None:
