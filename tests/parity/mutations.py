@@ -28,7 +28,7 @@ MUTATIONS = [
     (f"{EQUATIONS}/next_stability.sql", "< 1 then", "< 2 then"),
     (f"{EQUATIONS}/base_level.sql", "'.05e0'", "'.5e0'"),
     (f"{EQUATIONS}/accessibility.sql", "'1e-9'", "'1e-6'"),
-    (f"{EQUATIONS}/working_memory_capacity.sql", "4 if", "9 if"),
+    (f"{EQUATIONS}/working_memory_capacity.sql", "4 if", "5 if"),
     (f"{EQUATIONS}/replay_need.sql", "- 1e0)", "- 2e0)"),
     (f"{EQUATIONS}/synaptic_homeostasis.sql", "1e0 -", "2e0 -"),
     (f"{EQUATIONS}/salience_grade.sql", "is null then 3", "is null then 2"),

@@ -156,6 +156,14 @@ def test_the_macro_agrees_with_the_function(
     assert not wrong, wrong[:5]
 
 
+@pytest.mark.parametrize("profile", ["miller", "cowan"])
+def test_capacity_follows_the_profile(profile: str, scratch_project: Any) -> None:
+    scratch_project.project["vars"] = {**scratch_project.vars, "working_memory_profile": profile}
+    scratch_project.add_model("capacity", "{{ working_memory_capacity() }}")
+    expected_capacity = working_memory.working_memory_capacity(profile, scratch_project.vars["working_memory_capacity"])
+    assert int(scratch_project.compiled()["capacity"]) == expected_capacity
+
+
 def test_every_macro_has_a_parity_case() -> None:
     macros = {path.stem for path in (PROJECT_ROOT / "dbt" / "macros" / "equations").glob("*.sql")}
     assert not (macros - set(PARITIES) - HELPERS), "equations without a parity case"
