@@ -63,7 +63,6 @@ lint: dev ## Style, types and layers
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/yamllint --strict .
-	@$(BIN)/sqlfluff lint dbt/models dbt/data-tests --disable-progress-bar
 
 format: dev ## Let the formatter have its way
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from biomem.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 
@@ -17,8 +20,8 @@ class Settings:
     """Where things lie and whom to connect to.
 
     `source_dsn` and `target_dsn` are libpq connection strings or URLs, or None when the environment names neither;
-    `connections` in `biomem.demo.postgres` then falls back to the embedded PostgreSQL. Never print them: they may hold a
-    password (use `biomem.source.dsn.redact`).
+    `connections` in `biomem.demo.postgres` then falls back to the embedded PostgreSQL. Never print them: they may hold
+    a password (use `biomem.source.dsn.redact`).
     """
 
     home: Path

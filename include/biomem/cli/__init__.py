@@ -1,7 +1,7 @@
 """The command `biomem`: one Typer application, put together from the modules beside this one.
 
-Commands that need Airflow live in `biomem_airflow.cli` and join through the entry point group `biomem.commands`, so that
-`biomem` itself never imports Airflow.
+Commands that need Airflow live in `biomem_airflow.cli` and join through the entry point group `biomem.commands`, so
+that `biomem` itself never imports Airflow.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import os
 import sys
 from importlib import import_module
 from importlib.metadata import entry_points
-from pathlib import Path
+from pathlib import Path  # noqa: TC003  (Typer reads annotations at run time)
 from pkgutil import iter_modules
 from typing import Annotated, Any
 
@@ -60,7 +60,9 @@ def _remember_home(ctx: typer.Context, value: Path | None) -> None:
 
 
 def _home_only(
-    home: Annotated[Path | None, typer.Option("--home", help=HOME_HELP, callback=_remember_home, expose_value=False)] = None,
+    home: Annotated[
+        Path | None, typer.Option("--home", help=HOME_HELP, callback=_remember_home, expose_value=False)
+    ] = None,
 ) -> None:
     """Carry the option that `_accept_home_everywhere` lends to every command."""
 

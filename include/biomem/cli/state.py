@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-import typer
 from rich.console import Console
 
 from biomem.errors import ConfigurationError
 from biomem.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import typer
 
 console = Console()
 err_console = Console(stderr=True)
