@@ -101,7 +101,7 @@ def testing_predictions(bench: Bench) -> list[Row]:
     """(elapsed_s, observed restudy, observed test, predicted restudy, predicted test) of the final test.
 
     A passage read once is encoded as "again". A session later it is read anew, or recalled without feedback; what is
-    not recalled then stays lost (Kornell, Bjork & Garcia 2011), so the model's test group keeps its recalled share only.
+    not recalled then stays lost (Kornell, Bjork & Garcia 2011): the model's test group keeps its recalled share only.
     """
     equations = bench.equations
     first_stability, difficulty = equations("first_stability", AGAIN, "0"), equations("first_difficulty", AGAIN)
