@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from biomem.errors import SourceError
@@ -27,14 +29,12 @@ def attached(con: duckdb.DuckDBPyConnection, dsn: str) -> Iterator[None]:
     travels as a parameter into a temporary secret, in no SQL text.
     """
     import duckdb
-    from duckdb_extensions import import_extension
 
     parts = with_session_limits(dsn)
     secret = {key: value for key, value in parts.items() if key in SECRET_KEYS}
     others = " ".join(f"{key}={_quote(value)}" for key, value in parts.items() if key not in SECRET_KEYS)
     try:
-        import_extension("postgres_scanner")
-        con.execute("load postgres_scanner")
+        con.execute(f"load {quote_literal(str(_extension()))}")
         fields = "".join(f", {key} ${key}" for key in secret)
         con.execute(f"create or replace temporary secret {CATALOG} (type postgres{fields})", secret)
         con.execute(f"attach {quote_literal(others)} as {CATALOG} (type postgres, secret {CATALOG}, read_only)")
@@ -47,6 +47,14 @@ def attached(con: duckdb.DuckDBPyConnection, dsn: str) -> Iterator[None]:
     finally:
         con.execute(f"detach database if exists {CATALOG}")
         con.execute(f"drop secret if exists {CATALOG}")
+
+
+def _extension() -> Path:
+    """The extension as its package carries it: INSTALL would need a network or a home folder to copy it to."""
+    import duckdb
+
+    package = files("duckdb_extension_postgres_scanner")
+    return Path(str(package)) / "extensions" / f"v{duckdb.__version__}" / "postgres_scanner.duckdb_extension"
 
 
 def query(con: duckdb.DuckDBPyConnection, sql: str) -> duckdb.DuckDBPyConnection:

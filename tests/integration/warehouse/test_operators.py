@@ -1,0 +1,173 @@
+"""The operators against a real PostgreSQL and warehouse: what they hand on, skip, refuse and log."""
+
+from __future__ import annotations
+
+import json
+import logging
+from datetime import datetime, timezone
+
+import psycopg
+import pytest
+from airflow.sdk.exceptions import AirflowSkipException
+from biomem.errors import ConfigurationError, SourceError
+from biomem.parameters import params_hash
+from biomem.settings import load_settings
+from biomem.warehouse.connection import open_warehouse
+from biomem_airflow.hooks.conninfo import conninfo
+from biomem_airflow.operators.begin_stage import BeginStageOperator
+from biomem_airflow.operators.duckdb_to_postgres import DuckDBToPostgresOperator
+from biomem_airflow.operators.postgres_to_duckdb import PostgresToDuckDBOperator
+from biomem_airflow.operators.run_facts import as_flag, as_instant
+
+AS_OF = "2026-01-01T00:00:00+00:00"
+CONTEXT = {
+    "run_id": "manual__1",
+    "data_interval_start": datetime(2025, 12, 31, 23, 59, 30, tzinfo=timezone.utc),
+    "data_interval_end": datetime(2026, 1, 1, tzinfo=timezone.utc),
+}
+
+
+@pytest.fixture
+def airflow_env(pg, dsn, settings, monkeypatch):
+    """A source with two memories, and the connections that tasks use, with a unix socket in the extra."""
+    parts = psycopg.conninfo.conninfo_to_dict(dsn)
+    connection = json.dumps(
+        {
+            "conn_type": "postgres",
+            "login": parts["user"],
+            "password": "hidden-word",
+            "schema": parts["dbname"],
+            "port": int(parts["port"]),
+            "extra": {"host": parts["host"]},
+        }
+    )
+    monkeypatch.setenv("AIRFLOW_CONN_MEMORY_SOURCE", connection)
+    monkeypatch.setenv("AIRFLOW_CONN_MEMORY_TARGET", connection)
+    monkeypatch.setenv("BIOMEM_HOME", str(settings.home))
+    monkeypatch.delenv("BIOMEM_SOURCE_TABLE", raising=False)
+    pg.execute("create table public.memories (id text primary key, content text, occurred_at timestamptz)")
+    pg.execute("insert into memories values ('a', 'x', '2025-01-01+00'), ('b', 'x', '2025-01-01+00')")
+    return load_settings()
+
+
+def pull():
+    return PostgresToDuckDBOperator(task_id="pull", as_of=AS_OF, reconcile="False").execute(CONTEXT)
+
+
+def begin(as_of=AS_OF, **options):
+    options = {"agent_id": "", "full_refresh": "False", **options}
+    operator = BeginStageOperator(task_id="begin", stage="short_term_memory", as_of=as_of, **options)
+    return operator.execute(CONTEXT)
+
+
+def test_a_pull_hands_on_what_it_did_and_can_be_retried(airflow_env):
+    first, second = pull(), pull()
+    assert json.loads(json.dumps(first)) == first
+    assert (first[0]["rows_inserted"], second[0]["rows_inserted"]) == (2, 0)
+    assert second[0]["watermark_before"] == first[0]["watermark_after"]
+    with open_warehouse(airflow_env) as con:
+        assert con.execute("select run_id, pulled_as_of from raw.pulls").fetchall() == [
+            ("manual__1", datetime(2026, 1, 1, tzinfo=timezone.utc))
+        ]
+
+
+def test_a_pull_logs_its_data_interval_and_never_a_password(airflow_env, capfd, caplog):
+    with caplog.at_level(logging.DEBUG):
+        pull()
+    # Airflow's logging goes to the one or the other, depending on what has configured it before
+    printed = "".join(capfd.readouterr()) + caplog.text
+    assert "data interval 2025-12-31 23:59:30+00:00 to 2026-01-01 00:00:00+00:00" in printed
+    assert "hidden-word" not in printed
+
+
+def test_beginning_writes_the_instant_and_the_hash_of_the_parameters(airflow_env):
+    pull()
+    assert begin() == {"as_of": AS_OF, "agents": 1, "sequence": 1}
+    with open_warehouse(airflow_env) as con:
+        assert con.execute("select run_id, as_of, params_hash, agent_id from raw.run_context").fetchall() == [
+            ("manual__1", datetime(2026, 1, 1, tzinfo=timezone.utc), params_hash(airflow_env), None)
+        ]
+
+
+def test_an_instant_that_is_behind_skips_the_stage_and_points_to_rebuild_memory(airflow_env):
+    pull()
+    begin()
+    with pytest.raises(AirflowSkipException, match="rebuild_memory"):
+        begin("2025-06-01T00:00:00Z")
+
+
+def test_an_agent_that_does_not_exist_fails_the_run(airflow_env):
+    pull()
+    with pytest.raises(ConfigurationError, match="no memories of agent 'nobody'"):
+        begin(agent_id="nobody")
+
+
+def test_publishing_completes_the_run(airflow_env, pg):
+    pull()
+    begin()
+    with open_warehouse(airflow_env) as con:
+        con.execute(
+            "create table ltm_memories (memory_id varchar, agent_id varchar, promoted_at timestamptz, "
+            "consolidation double, stability_days double, replays integer)"
+        )
+        con.execute("create table stg_memories (memory_id varchar, is_live boolean)")
+        con.execute(
+            "create table memory_associations (agent_id varchar, memory_a varchar, memory_b varchar, trace double, "
+            "last_coactive_at timestamptz, coactivations integer)"
+        )
+        con.execute(
+            "create table concepts (agent_id varchar, concept varchar, kind varchar, memories integer, "
+            "first_mentioned_at timestamptz, last_mentioned_at timestamptz)"
+        )
+        con.execute("insert into concepts values ('default', 'tea', 'term', 2, '2025-01-01', '2025-01-01')")
+    BeginStageOperator(task_id="begin", stage="consolidation", as_of=AS_OF, agent_id="", full_refresh="False").execute(
+        CONTEXT
+    )
+    result = DuckDBToPostgresOperator(task_id="publish", stage="consolidation").execute(CONTEXT)
+    assert json.loads(json.dumps(result)) == result
+    assert result["rows_written"] == {"long_term": 0, "associations": 0, "concepts": 1}
+    assert pg.execute("select run_id, stage from memory.runs").fetchall() == [("manual__1", "consolidation")]
+    with open_warehouse(airflow_env) as con:
+        assert con.execute(
+            "select completed_sequence = begun_sequence from raw.agent_clock where stage = 'consolidation'"
+        ).fetchone() == (True,)
+
+
+def test_a_connection_of_another_type_is_refused(monkeypatch):
+    monkeypatch.setenv("AIRFLOW_CONN_MEMORY_SOURCE", "mysql://u:hidden-word@h/d")
+    with pytest.raises(ConfigurationError, match="of type 'mysql'") as caught:
+        conninfo("memory_source")
+    assert "hidden-word" not in str(caught.value)
+
+
+def test_a_source_that_is_not_there_fails_the_task_in_plain_words(airflow_env, monkeypatch, tmp_path):
+    extra = json.dumps({"conn_type": "postgres", "password": "hidden-word", "extra": {"host": str(tmp_path)}})
+    monkeypatch.setenv("AIRFLOW_CONN_MEMORY_SOURCE", extra)
+    with pytest.raises(SourceError, match="does not answer") as caught:
+        pull()
+    assert "hidden-word" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("operator", "templated"),
+    [
+        (PostgresToDuckDBOperator(task_id="t"), {"source_conn_id", "target_conn_id", "as_of"}),
+        (BeginStageOperator(task_id="t", stage="s"), {"stage", "as_of", "agent_id", "full_refresh"}),
+        (DuckDBToPostgresOperator(task_id="t", stage="s"), {"stage", "target_conn_id"}),
+    ],
+)
+def test_what_a_run_decides_is_a_template_field(operator, templated):
+    assert templated <= set(operator.template_fields)
+    assert all(hasattr(operator, field) for field in operator.template_fields)
+
+
+@pytest.mark.parametrize("text", ["2026-01-01T00:00:00Z", "2026-01-01", "2026-01-01T01:00:00+01:00"])
+def test_an_instant_is_read_as_people_write_it(text):
+    assert as_instant(text) == datetime(2026, 1, 1, tzinfo=timezone.utc)
+
+
+def test_what_is_no_instant_or_flag_is_refused():
+    with pytest.raises(ConfigurationError, match="'tomorrow' is no instant"):
+        as_instant("tomorrow")
+    with pytest.raises(ConfigurationError, match="neither True nor False"):
+        as_flag("perhaps")
