@@ -49,9 +49,6 @@ ENV AIRFLOW_HOME=/opt/airflow \
     PYTHONUNBUFFERED=1
 
 USER 50000
-# DuckDB would copy its extension into the home directory when a task first asks for it
-RUN python -c 'from duckdb_extensions import import_extension; import_extension("postgres_scanner")'
-
 HEALTHCHECK --interval=30s --timeout=10s --start-period=120s \
     CMD ["/opt/biomem/docker/healthcheck.sh", "metadatabase"]
 ENTRYPOINT ["/opt/biomem/docker/entrypoint.sh"]
