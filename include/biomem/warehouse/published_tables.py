@@ -39,6 +39,7 @@ MEMORIES = PublishedTable(
         memories.occurred_at,
         case
             when traces.repeat_of is not null then 'repeat'
+            when superseded.memory_id is not null then 'superseded'
             -- an access since last night has brought it back
             when retained.is_forgotten and traces.last_accessed_at <= retained.demoted_at then 'forgotten'
             else 'live'
@@ -54,6 +55,8 @@ MEMORIES = PublishedTable(
         memories.tags
     from memory_traces as traces
     join stg_memories as memories on memories.memory_id = traces.memory_id
+    left join memory_supersessions as superseded
+        on superseded.memory_id = traces.memory_id and superseded.is_current and superseded.is_superseded
     left join memory_retention as retained on retained.memory_id = traces.memory_id
     where traces.is_live and traces.is_seen
     """,

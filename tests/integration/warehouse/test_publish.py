@@ -30,6 +30,7 @@ MODELS = """
             timestamptz '2025-01-01' as occurred_at, .5 as arousal, null::double as importance, ['a', null] as tags,
             true as is_live
         from memory_traces;
+    create table memory_supersessions (memory_id varchar, is_superseded boolean, is_current boolean);
     create table wm_active_context as
         select 'ada' as agent_id, n::integer as rank, 'm' || n as memory_id, -1.5 as activation,
             timestamptz '2025-01-01' as last_accessed_at
@@ -244,6 +245,12 @@ def test_a_memory_demoted_last_night_is_forgotten_until_its_next_access(pg, publ
     assert pg.execute("select memory_id from memory.memories where state = 'forgotten'").fetchall() == [("m1",)]
 
 
+def test_a_statement_that_a_later_one_contradicts_is_superseded(pg, publish, change):
+    change("insert into memory_supersessions values ('m1', true, true), ('m2', false, true), ('m3', true, false)")
+    publish()
+    assert pg.execute("select memory_id from memory.memories where state = 'superseded'").fetchall() == [("m1",)]
+
+
 def test_only_the_newest_windows_are_published(pg, publish, change):
     change(
         "insert into stm_windows select 'ada', "
@@ -275,6 +282,14 @@ def test_a_role_that_may_not_create_the_schema_is_told_so(pg, dsn):
             ensure_target_schema(psycopg.conninfo.make_conninfo(dsn, user="reader"))
     finally:
         pg.execute("drop role reader")
+
+
+def test_a_role_that_owns_the_schema_needs_no_right_to_create_one(pg, dsn):
+    pg.execute("create role keeper login; create schema memory authorization keeper")
+    try:
+        assert ensure_target_schema(psycopg.conninfo.make_conninfo(dsn, user="keeper")) >= 1
+    finally:
+        pg.execute("drop owned by keeper cascade; drop role keeper")
 
 
 def test_several_processes_may_set_up_the_schema_at_once(dsn):
