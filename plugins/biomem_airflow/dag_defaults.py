@@ -10,7 +10,8 @@ from airflow.sdk import Param
 POOL = "duckdb_writer"
 
 # Which instant a run computes: the form's, else the end of the run's window, else the moment it was due
-AS_OF = "{{ params.as_of or (data_interval_end or dag_run.run_after).isoformat() }}"
+# (a run started by hand without a date has no window, and then not even the name)
+AS_OF = "{{ params.as_of or (data_interval_end if data_interval_end is defined else dag_run.run_after).isoformat() }}"
 AGENT_ID = "{{ params.agent_id or '' }}"
 FULL_REFRESH = "{{ params.full_refresh }}"
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 POLL_S = 0.3
 TAIL_LINES = 40
+AFTER_TASK = "::group::Post Execute"
 
 
 class RunFailed(BiomemError):
@@ -149,7 +150,9 @@ def _output_to(path: Path) -> Iterator[None]:
 
 def _failure(result: RunResult, log: Sequence[str]) -> str:
     failed = ", ".join(task.task_id for task in result.tasks if task.state == "failed") or "no task"
-    tail = "\n".join(f"  {line}" for line in log[-TAIL_LINES:])
+    # what comes after is Airflow's own account of the end
+    end = max((number for number, line in enumerate(log) if AFTER_TASK in line), default=len(log))
+    tail = "\n".join(f"  {line}" for line in log[:end][-TAIL_LINES:])
     return f"{result.dag_id} ended as {result.state}: {failed} failed. Its log ends with:\n{tail}"
 
 

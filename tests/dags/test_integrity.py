@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,6 +16,7 @@ from biomem.warehouse.context import STAGES
 if TYPE_CHECKING:
     from airflow.sdk import DAG, BaseOperator
 
+NIGHT = datetime(2026, 6, 1, 2, tzinfo=timezone.utc)
 SCHEDULES = {
     "short_term_memory": timedelta(seconds=30),
     "consolidation": timedelta(minutes=90),
@@ -135,3 +137,18 @@ def test_no_dag_changes_from_parse_to_parse(dags: dict[str, DAG]) -> None:
     for dag_id, dag in dags.items():
         first, second = (SerializedDagModel.hash(DagSerialization.to_dict(one)) for one in (dag, again[dag_id]))
         assert first == second, f"{dag_id} would get a new version at every parse"
+
+
+@pytest.mark.parametrize(
+    ("context", "as_of"),
+    [
+        ({"params": {"as_of": "2026-05-31T20:30:00Z"}, "data_interval_end": NIGHT}, "2026-05-31T20:30:00Z"),
+        ({"params": {"as_of": None}, "data_interval_end": NIGHT}, "2026-06-01T02:00:00+00:00"),
+        ({"params": {"as_of": None}, "dag_run": SimpleNamespace(run_after=NIGHT)}, "2026-06-01T02:00:00+00:00"),
+    ],
+    ids=["of the form", "of the schedule", "of the moment it was started by hand"],
+)
+def test_a_run_computes_the_instant(dags: dict[str, DAG], context: dict[str, Any], as_of: str) -> None:
+    for dag in dags.values():
+        template = dag.get_template_env().from_string(dag.get_task("begin").as_of)
+        assert template.render(context) == as_of
