@@ -1,29 +1,27 @@
 {#
-    What a text names, without a language model: a list of {concept, kind}, where kind is
-      'name'    capitalised words in the middle of a sentence,
-      'opening' capitalised words that open a sentence: a name only if some other text shows it,
-      'term'    any other word of three letters or more.
-    Only the first 20,000 characters are read, and of a concept the first 64, so that hostile input costs no more than
-    a long letter; a script without spaces yields its runs of letters. Null text gives an empty list.
-    A sentence's start is marked by chr(2), as RE2 has no look-behind; it has no quick bounded repetition either.
+    Reading a text without a language model. Only its first 20,000 characters count, so that hostile input costs no
+    more than a long letter; a script without spaces yields its runs of letters. Null text gives an empty list.
 #}
-{% macro read_concepts(text) -%}
-{%- set head = "left(translate(coalesce(" ~ text ~ ", ''), chr(2) || chr(10), '  '), 20000)" -%}
+
+{# The capitalised words of a text, those in a row as one name. One that opens a sentence begins with chr(2). #}
+{% macro read_names(text) -%}
+{#- RE2 has no look-behind, so sentence starts are marked first; nor is its bounded repetition quick -#}
 {%- set marked -%}
-regexp_replace({{ head }}, '(^|[.!?:;…。！？]["”’'')]*\s)(["“‘''(]*)(\p{Lu})', '\1\2' || chr(2) || '\3', 'g')
+regexp_replace(
+    {{ head_of(text) }}, '(^|[.!?:;…。！？]["”’'')]*\s)(["“‘''(]*)(\p{Lu})', '\1\2' || chr(2) || '\3', 'g'
+)
 {%- endset -%}
 {%- set capitalised -%} \p{Lu}[\pL\pM]+ {%- endset -%}
-list_concat(
-    list_transform(
-        regexp_extract_all({{ marked }}, '(?:^|[^\pL\pM\pN]){{ capitalised }}(?:[ -]{{ capitalised }})*'),
-        lambda found: {
-            'concept': left(lower(regexp_extract(found, '[\pL\pM].*')), 64),
-            'kind': if(starts_with(found, chr(2)), 'opening', 'name')
-        }
-    ),
-    list_transform(
-        list_filter(regexp_extract_all(lower({{ head }}), '[\pL\pM]+'), lambda found: length(found) > 2),
-        lambda found: {'concept': left(found, 64), 'kind': 'term'}
-    )
-)
+regexp_extract_all({{ marked }}, '(?:^|[^\pL\pM\pN]){{ capitalised }}(?:[ -]{{ capitalised }})*')
+{%- endmacro %}
+
+
+{# The words of a text in lower case. #}
+{% macro read_words(text) -%}
+regexp_extract_all(lower({{ head_of(text) }}), '[\pL\pM]+')
+{%- endmacro %}
+
+
+{% macro head_of(text) -%}
+left(translate(coalesce({{ text }}, ''), chr(2) || chr(10), '  '), 20000)
 {%- endmacro %}

@@ -158,7 +158,7 @@ measured as (
         'long_term_memory',
         'mean_retention',
         clock.as_of,
-        cast(sum({{ exact('retained.retention') }}) as double) / count(*)
+        {{ exact_sum('retained.retention') }} / count(*)
     from retained
     inner join clock
         on retained.agent_id = clock.agent_id

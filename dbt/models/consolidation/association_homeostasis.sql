@@ -76,7 +76,7 @@ means as (
     select
         agent_id,
         memory_id,
-        cast(sum({{ exact('compared_trace') }}) as double) / count(*) as mean_trace
+        {{ exact_sum('compared_trace') }} / count(*) as mean_trace
     from compared
     group by agent_id, memory_id
 

@@ -19,61 +19,51 @@ with clock as (
 
 ),
 
-windows as (
+-- Numbers in the order of ids: the joins below run over many times as many rows as there are memories.
+numbered as (
 
     select
-        windows.agent_id,
-        windows.window_start,
-        windows.memory_id,
-        windows.is_accessed,
-        windows.last_accessed_at
-    from {{ ref('stm_windows') }} as windows
+        events.agent_id,
+        events.memory_id,
+        row_number() over (order by events.memory_id) as memory_no
+    from {{ ref('stg_events') }} as events
     inner join clock
-        on windows.agent_id = clock.agent_id
-        and windows.window_end <= clock.as_of
-    where
-        windows.is_in_working_memory
-        {% if is_incremental() -%}
-            and (windows.agent_id, windows.window_start) in (
-                select (concerned.agent_id, concerned.window_start)
-                from {{ ref('stm_windows') }} as concerned
-                inner join {{ reopened_memories() }} as reopened
-                    on concerned.agent_id = reopened.agent_id
-                    and concerned.memory_id = reopened.memory_id
-                where concerned.is_in_working_memory
-            )
-        {%- endif %}
-
-),
-
--- Each access meets what working memory holds at that moment; two bystanders do not meet anew.
-held_together as (
-
-    select
-        one.agent_id,
-        one.memory_id as memory_a,
-        other.memory_id as memory_b,
-        one.window_start,
-        greatest(one.last_accessed_at, other.last_accessed_at) as coactive_at,
-        {{ coactivation(elapsed_s('one.last_accessed_at', 'other.last_accessed_at')) }} as nearness,
-        0.0 as contiguity
-    from windows as one
-    inner join windows as other
-        on one.agent_id = other.agent_id
-        and one.window_start = other.window_start
-        and one.memory_id < other.memory_id
-    where one.is_accessed or other.is_accessed
+        on events.agent_id = clock.agent_id
+    where events.kind = 'encode'
 
 ),
 
 {% if is_incremental() -%}
+reopened as (
+
+    select numbered.*
+    from numbered
+    inner join {{ reopened_memories() }} as reopened
+        on numbered.agent_id = reopened.agent_id
+        and numbered.memory_id = reopened.memory_id
+
+),
+
+reopened_windows as (
+
+    select distinct
+        windows.agent_id,
+        windows.window_start
+    from {{ ref('stm_windows') }} as windows
+    inner join reopened
+        on windows.agent_id = reopened.agent_id
+        and windows.memory_id = reopened.memory_id
+    where windows.is_in_working_memory
+
+),
+
 reopened_sessions as (
 
     select distinct
         events.agent_id,
         events.session_id
     from {{ ref('stg_events') }} as events
-    inner join {{ reopened_memories() }} as reopened
+    inner join reopened
         on events.agent_id = reopened.agent_id
         and events.memory_id = reopened.memory_id
     where events.session_id is not null
@@ -81,9 +71,62 @@ reopened_sessions as (
 ),
 
 {% endif -%}
+windows as (
+
+    select
+        windows.agent_id,
+        epoch_us(windows.window_start) as window_us,
+        numbered.memory_no,
+        windows.is_accessed,
+        epoch_us(windows.last_accessed_at) as accessed_us
+    from {{ ref('stm_windows') }} as windows
+    inner join clock
+        on windows.agent_id = clock.agent_id
+        and windows.window_end <= clock.as_of
+    {% if is_incremental() -%}
+        inner join reopened_windows
+            on windows.agent_id = reopened_windows.agent_id
+            and windows.window_start = reopened_windows.window_start
+    {% endif -%}
+    inner join numbered
+        on windows.memory_id = numbered.memory_id
+    where windows.is_in_working_memory
+
+),
+
+-- Each access meets what working memory holds at that moment; two bystanders do not meet anew.
+held_together as (
+
+    select
+        one.memory_no as no_a,
+        other.memory_no as no_b,
+        one.window_us,
+        greatest(one.accessed_us, other.accessed_us) as coactive_us,
+        {{ coactivation('(one.accessed_us - other.accessed_us) / 1e6') }} as nearness,
+        0.0 as contiguity
+    from windows as one
+    inner join windows as other
+        on one.window_us = other.window_us
+        and one.agent_id = other.agent_id
+        and one.memory_no < other.memory_no
+    where one.is_accessed or other.is_accessed
+
+),
+
 told_in_turn as (
 
-    {{ session_neighbours('clock', 'reopened_sessions' if is_incremental() else none) }}
+    select
+        least(numbered.memory_no, previous.memory_no) as no_a,
+        greatest(numbered.memory_no, previous.memory_no) as no_b,
+        epoch_us(told.window_start) as window_us,
+        epoch_us(told.occurred_at) as coactive_us,
+        0.0 as nearness,
+        {{ contiguity('1') }} as contiguity
+    from ({{ session_neighbours('clock', 'reopened_sessions' if is_incremental() else none) }}) as told
+    inner join numbered
+        on told.memory_id = numbered.memory_id
+    inner join numbered as previous
+        on told.previous_memory_id = previous.memory_id
 
 ),
 
@@ -91,65 +134,76 @@ meetings as (
 
     select * from held_together
     union all
-    select
-        agent_id,
-        least(memory_id, previous_memory_id),
-        greatest(memory_id, previous_memory_id),
-        window_start,
-        occurred_at,
-        0.0,
-        {{ contiguity('1') }}
-    from told_in_turn
+    select * from told_in_turn
 
 ),
 
 -- A pair meets once in a window; having been told in turn binds it more than being near in time alone.
-coactivations as (
+coactivations as materialized (
 
     select
-        agent_id,
-        memory_a,
-        memory_b,
-        max(coactive_at) as coactive_at,
-        least(1.0, max(nearness) + max(contiguity)) as coactivation
+        no_a,
+        no_b,
+        max(coactive_us) as coactive_us,
+        least(1e0, max(nearness) + max(contiguity)) as coactivation
     from meetings
     {% if is_incremental() -%}
         where
-            (agent_id, memory_a) in (select (agent_id, memory_id) from {{ reopened_memories() }})
-            or (agent_id, memory_b) in (select (agent_id, memory_id) from {{ reopened_memories() }})
+            no_a in (select memory_no from reopened)
+            or no_b in (select memory_no from reopened)
     {%- endif %}
-    group by agent_id, memory_a, memory_b, window_start
+    group by no_a, no_b, window_us
 
 ),
 
 pairs as (
 
     select
-        agent_id,
-        memory_a,
-        memory_b,
+        no_a,
+        no_b,
         count(*) as coactivations,
-        min(coactive_at) as first_coactive_at,
-        max(coactive_at) as last_coactive_at,
-        -- Sorted, so that the sum below is the same to the last bit in whatever order the rows came.
-        list_sort(list({'coactive_at': coactive_at, 'coactivation': coactivation})) as history
+        min(coactive_us) as first_us,
+        max(coactive_us) as last_us,
+        arg_max(coactivation, coactive_us) as last_coactivation
     from coactivations
-    group by agent_id, memory_a, memory_b
+    group by no_a, no_b
+
+),
+
+-- Most pairs meet once; only what others met before needs to be decayed and summed.
+earlier as (
+
+    select
+        coactivations.no_a,
+        coactivations.no_b,
+        {{ exact_sum(synaptic_decay(
+            strengthen_associations('0e0', 'coactivations.coactivation'),
+            '(pairs.last_us - coactivations.coactive_us) / 36e8'
+        )) }} as trace
+    from coactivations
+    inner join pairs
+        on coactivations.no_a = pairs.no_a
+        and coactivations.no_b = pairs.no_b
+    where
+        pairs.coactivations > 1
+        and coactivations.coactive_us < pairs.last_us
+    group by coactivations.no_a, coactivations.no_b
 
 )
 
 select
-    pairs.agent_id,
-    pairs.memory_a,
-    pairs.memory_b,
-    list_sum(list_transform(
-        pairs.history,
-        lambda meeting: {{ synaptic_decay(
-            strengthen_associations('0.0', 'meeting.coactivation'),
-            elapsed_s('meeting.coactive_at', 'pairs.last_coactive_at') ~ ' / 3600'
-        ) }}
-    )) as trace,
+    one.agent_id,
+    one.memory_id as memory_a,
+    other.memory_id as memory_b,
+    {{ strengthen_associations('earlier.trace', 'pairs.last_coactivation') }} as trace,
     pairs.coactivations,
-    pairs.first_coactive_at,
-    pairs.last_coactive_at
+    make_timestamptz(pairs.first_us) as first_coactive_at,
+    make_timestamptz(pairs.last_us) as last_coactive_at
 from pairs
+inner join numbered as one
+    on pairs.no_a = one.memory_no
+inner join numbered as other
+    on pairs.no_b = other.memory_no
+left join earlier
+    on pairs.no_a = earlier.no_a
+    and pairs.no_b = earlier.no_b

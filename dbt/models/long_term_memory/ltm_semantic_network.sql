@@ -1,7 +1,7 @@
 {{
     config(
         materialized='table',
-        indexes=[{'columns': ['source_id']}, {'columns': ['target_id']}]
+        indexes=[{'columns': ['source_id']}]
     )
 }}
 

@@ -76,20 +76,22 @@ nodes as (
         agent_id,
         concept,
         row_number() over (order by agent_id, concept) as node,
-        cast(sum({{ exact('trace') }}) as double) as total_trace,
-        cast(sum({{ exact('trace') }}) as double) / count(*) as mean_trace
+        {{ exact_sum('trace') }} as total_trace,
+        {{ exact_sum('trace') }} / count(*) as mean_trace
     from compared
     group by agent_id, concept
 
 ),
 
--- What share of its traces a concept gives to each of its links, kept where that is at least its average.
+-- What share of its traces a concept gives to each of its links, and whether that is at least its average.
 shares as (
 
     select
         nodes.node,
         neighbours.node as neighbour,
-        compared.trace / nodes.total_trace as share
+        compared.trace / nodes.total_trace as share,
+        round({{ synaptic_homeostasis('compared.trace', 'nodes.mean_trace') }}, 12)
+        >= {{ parameter('homeostasis_target') }} as is_strong
     from compared
     inner join nodes
         on compared.agent_id = nodes.agent_id
@@ -97,13 +99,10 @@ shares as (
     inner join nodes as neighbours
         on compared.agent_id = neighbours.agent_id
         and compared.neighbour = neighbours.concept
-    where
-        round({{ synaptic_homeostasis('compared.trace', 'nodes.mean_trace') }}, 12)
-        >= {{ parameter('homeostasis_target') }}
 
 ),
 
--- Both must find their link worth keeping.
+-- A link weighs what it means to both ends, and counts where it is strong for one of them.
 edges as (
 
     select
@@ -114,6 +113,7 @@ edges as (
     inner join shares as other
         on own.node = other.neighbour
         and own.neighbour = other.node
+    where own.is_strong or other.is_strong
 
 ),
 
@@ -151,7 +151,7 @@ propagation as (
             propagation.label,
             row_number() over (
                 partition by voices.node
-                order by sum({{ exact('voices.weight') }}) desc, propagation.label
+                order by {{ exact_sum('voices.weight') }} desc, propagation.label
             ) as preference
         from propagation
         inner join voices
@@ -178,9 +178,7 @@ members as (
     select
         labels.label,
         labels.node,
-        coalesce(sum({{ exact('edges.weight') }}) filter (
-            where neighbours.label = labels.label
-        ), 0)::double as centrality
+        {{ exact_sum('case when neighbours.label = labels.label then edges.weight else 0e0 end') }} as centrality
     from labels
     inner join edges
         on labels.node = edges.node

@@ -35,10 +35,10 @@ memories as (
         count(*) as uses,
         min(occurred_at) as first_used_at,
         last_used_at,
-        sum({{ exact(synaptic_decay(
-            strengthen_associations('0.0', '1.0'),
+        {{ exact_sum(synaptic_decay(
+            strengthen_associations('0e0', '1e0'),
             elapsed_s('occurred_at', 'last_used_at') ~ ' / 3600'
-        )) }}) as trace
+        )) }} as trace
     from uses
     group by agent_id, memory_id, last_used_at
 
@@ -72,7 +72,7 @@ select
     agent_id,
     concept_a,
     concept_b,
-    sum({{ exact(synaptic_decay('trace', elapsed_s('last_used_at', 'last_coactive_at') ~ ' / 3600')) }})::double as trace,
+    {{ exact_sum(synaptic_decay('trace', elapsed_s('last_used_at', 'last_coactive_at') ~ ' / 3600')) }} as trace,
     sum(uses)::bigint as coactivations,
     count(*) as memories,
     min(first_used_at) as first_coactive_at,

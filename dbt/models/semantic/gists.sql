@@ -25,7 +25,7 @@ memories as (
         mentions.agent_id,
         communities.community_id,
         mentions.memory_id,
-        cast(sum({{ exact('communities.centrality') }}) as double) as centrality
+        {{ exact_sum('communities.centrality') }} as centrality
     from {{ ref('memory_concepts') }} as mentions
     inner join communities
         on mentions.agent_id = communities.agent_id

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import sys
 from pathlib import Path
@@ -92,15 +93,12 @@ def state(life: Life) -> dict[str, list[tuple[Any, ...]]]:
 
 def grow(life: Life, seed: int) -> datetime:
     source = RandomLife(seed)
-    edges = [0.0, 1.1, 1.3, 4.0, 9.5]
-    for since, until in zip(edges, edges[1:], strict=False):
+    edges = [0.0, 1.1, 4.0, 9.5]
+    for since, until in itertools.pairwise(edges):
         life.pull(**source.batch(since, until))
         life.run("short_term_memory", day(until))
-        if until == 1.3:  # a window missed by a sleep that died
-            life.run("consolidation", day(until), complete=False, select=["tag:consolidation"])
-        else:
-            life.run("consolidation", day(until), agent_id=AGENTS[0] if until == 4.0 else None)
-    life.run("nightly_decay", day(until))
+        # one sleep dies before its last task, one is limited to an agent, one is for all
+        life.run("consolidation", day(until), complete=until != 1.1, agent_id=AGENTS[0] if until == 4.0 else None)
     life.run("weekly_homeostasis", day(until))
     return day(until)
 
@@ -114,10 +112,69 @@ def grown(tmp_path_factory: pytest.TempPathFactory) -> tuple[Life, datetime]:
 def test_what_grew_step_by_step_equals_a_rebuild_to_the_last_bit(grown: tuple[Life, datetime]) -> None:
     life, as_of = grown
     before = state(life)
-    for stage in ("short_term_memory", "consolidation", "nightly_decay", "weekly_homeostasis"):
+    for stage in ("short_term_memory", "consolidation", "weekly_homeostasis"):
         life.run(stage, as_of, full_refresh=True)
     after = state(life)
     for model in MODELS:
         assert before[model], f"{model} is empty: the comparison would say nothing"
         lost, made = set(before[model]) - set(after[model]), set(after[model]) - set(before[model])
         assert before[model] == after[model], f"{model}: only grown {sorted(lost)[:3]}, only rebuilt {sorted(made)[:3]}"
+
+
+def test_homeostasis_holds_a_mean_link_at_the_target_and_keeps_ranks(grown: tuple[Life, datetime]) -> None:
+    life, _ = grown
+    only_links = life.rows(
+        "select normalised_strength from association_homeostasis qualify count(*) over (partition by memory_id) = 1"
+    )
+    assert only_links
+    assert all(strength == pytest.approx(0.5, rel=1e-12) for (strength,) in only_links)
+    swapped = life.value(
+        """
+        select count(*) from association_homeostasis one join association_homeostasis other using (memory_id)
+        where one.trace > other.trace * (1 + 1e-9) and one.normalised_strength < other.normalised_strength
+        """
+    )
+    assert swapped == 0
+
+
+def test_every_strength_stays_within_its_bounds(grown: tuple[Life, datetime]) -> None:
+    life, _ = grown
+    outside = life.value(
+        """
+        select count(*) from association_homeostasis where not (
+            trace > 0 and strength between 0 and 1 and strength < 1 and normalised_strength between 0 and 1
+            and not isnan(normalised_strength)
+        )
+        """
+    )
+    assert outside == 0
+    assert life.value("select count(*) from memory_associations where not (trace > 0 and memory_a < memory_b)") == 0
+    assert life.value("select max(rank) from memory_concepts") <= 5
+
+
+def test_scaling_every_trace_changes_no_normalised_strength(grown: tuple[Life, datetime]) -> None:
+    life, as_of = grown
+    question = "select memory_id, associated_memory_id, normalised_strength from association_homeostasis order by all"
+    before = life.rows(question)
+    with life.open() as con:
+        con.execute("update memory_associations set trace = trace * 1000")
+    life.run("weekly_homeostasis", as_of, select=["association_homeostasis"])
+    after = life.rows(question)
+    with life.open() as con:
+        con.execute("update memory_associations set trace = trace / 1000")
+    assert [row[:2] for row in before] == [row[:2] for row in after]
+    assert [row[2] for row in after] == pytest.approx([row[2] for row in before], rel=1e-12)
+
+
+def test_no_memory_of_one_agent_is_bound_to_another_agents(grown: tuple[Life, datetime]) -> None:
+    life, _ = grown
+    strangers = "split_part(memory_a, '/', 1) != split_part(memory_b, '/', 1)"
+    assert life.value(f"select count(*) from memory_associations where {strangers}") == 0
+
+
+def test_what_was_deleted_or_only_repeats_has_no_part_in_the_network(grown: tuple[Life, datetime]) -> None:
+    life, _ = grown
+    absent = "(select memory_id from memory_repeats where not is_live or repeat_of is not null)"
+    assert life.value(f"select count(*) from {absent}") > 0
+    for model, column in (("association_homeostasis", "memory_id"), ("memory_concepts", "memory_id")):
+        assert life.value(f"select count(*) from {model} where {column} in {absent}") == 0
