@@ -178,21 +178,15 @@ def stack(engine: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> I
 
 @pytest.fixture(scope="module")
 def loaded(stack: Stack) -> int:
-    """The number of memories that an agent wrote: three topics over ten weeks, the first one met again and again."""
+    """The number of memories that an agent wrote: three topics, met again every week, last a moment ago."""
     topics = (
         "Ines keeps the spare key under the blue flower pot.",
         "The train to Porto leaves from platform four.",
         "Marta is allergic to walnuts, so no cake with nuts.",
     )
     rows = [
-        (
-            f"m{week:02d}-{number}",
-            "ada",
-            f"s{week}",
-            f"{topic} Week {week}.",
-            NOW - timedelta(weeks=week, minutes=number),
-        )
-        for week in range(1, 11)
+        (f"m{week}-{number}", "ada", f"s{week}", f"{topic} Week {week}.", NOW - timedelta(weeks=week, minutes=number))
+        for week in range(10)
         for number, topic in enumerate(topics)
     ]
     with stack.connect("biomem_agent", "agent_password") as connection:
