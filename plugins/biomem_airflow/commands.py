@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from biomem.demo.postgres import connections
 from biomem.errors import ServiceError
 
-from biomem_airflow import environment, runs
+from biomem_airflow import environment, manifest, runs
 from biomem_airflow.local import metadata, ports, supervisor
 from biomem_airflow.progress import Progress
 from biomem_airflow.signals import ended_by_signals
@@ -124,6 +124,9 @@ def _airflow_here(settings: Settings, progress: Progress) -> Iterator[None]:
         if not database.is_current():
             with progress.step("preparing a database for the runs (once)"):
                 database.migrate(variables)
+        if manifest.is_stale(settings):
+            with progress.step("parsing the dbt project"):
+                manifest.make(settings)
         # Airflow reads these when it is imported, which is after this
         os.environ.update(variables)
         yield

@@ -25,6 +25,7 @@ from typing import IO, TYPE_CHECKING
 from biomem.errors import ServiceError
 
 from biomem_airflow import environment as env
+from biomem_airflow import manifest
 from biomem_airflow.local import metadata, processes
 from biomem_airflow.local.api import COMPONENTS, AirflowApi
 
@@ -193,6 +194,9 @@ def _services(
         if not database.is_current():
             tell("preparing Airflow's database (once)")
             database.migrate(variables)
+        if manifest.is_stale(settings):
+            tell("parsing the dbt project")
+            manifest.make(settings)
         variables.update(env.server_environment(settings, port_choice, scheduled=scheduled))
         services = _Services(settings, port_choice.url, variables)
         try:
