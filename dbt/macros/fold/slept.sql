@@ -70,10 +70,10 @@
     from (
         select
             memory_no,
-            coalesce(event_no, last_event_no),
+            event_no,
             event_count,
             instant_us,
-            case when is_replay then last_next_us else next_us end as next_us,
+            next_us,
             case
                 when is_replay then {{ replay_stability('stability_days') }}
                 when kind = 2 then {{ restudy_stability('stability_days', 'difficulty', 'elapsed_days', 'grade') }}
@@ -93,12 +93,10 @@
         from (
             select
                 state.memory_no,
-                event.event_no,
-                state.event_no as last_event_no,
+                case when state.replay_us is null then event.event_no else state.event_no end as event_no,
                 state.event_count,
                 coalesce(state.replay_us, event.instant_us) as instant_us,
-                event.next_us,
-                state.next_us as last_next_us,
+                case when state.replay_us is null then event.next_us else state.next_us end as next_us,
                 state.replay_us is not null as is_replay,
                 state.stability_days,
                 state.difficulty,
@@ -122,7 +120,6 @@
                 on
                     state.memory_no = event.memory_no
                     and event.event_no = state.event_no + 1
-                    and state.replay_us is null
             where
                 state.replay_us is not null
                 or event.event_no is not null

@@ -15,24 +15,29 @@ with recursive clock as (
 
 ),
 
--- Only what was used on two days can be needed; the rest need no sleep.
-subjects as (
+subjects as materialized (
 
     select
-        events.memory_id,
-        events.agent_id,
+        repeats.memory_id,
+        repeats.agent_id,
         row_number() over () as memory_no,
-        epoch_us(any_value(clock.as_of)) as as_of_us,
-        max(events.arousal) filter (where events.kind = 'encode') as arousal
-    from {{ ref('stg_events') }} as events
+        memories.arousal,
+        clock.as_of,
+        epoch_us(clock.as_of) as as_of_us
+    from {{ ref('memory_repeats') }} as repeats
+    inner join {{ ref('stg_memories') }} as memories
+        on repeats.memory_id = memories.memory_id
     inner join clock
-        on events.agent_id = clock.agent_id
-    where events.occurred_at <= clock.as_of
-    group by events.memory_id, events.agent_id
-    having max({{ local_day('epoch_us(events.occurred_at)') }}) > min({{ local_day('epoch_us(events.occurred_at)') }})
+        on repeats.agent_id = clock.agent_id
+    where
+        repeats.is_live
+        and repeats.is_seen
+        and repeats.repeat_of is null
+        and repeats.occurred_at <= clock.as_of
 
 ),
 
+-- Only what was used on two days can be needed; the rest need no sleep.
 history as (
 
     select
@@ -45,13 +50,15 @@ history as (
     from {{ ref('stg_events') }} as events
     inner join subjects
         on events.memory_id = subjects.memory_id
-    where epoch_us(events.occurred_at) <= subjects.as_of_us
+    where events.occurred_at <= subjects.as_of
 
 ),
 
 ranked as materialized (
 
-    {{ ranked_events('history') }}
+    select *
+    from ({{ ranked_events('history') }})
+    qualify max(day) over (partition by memory_no) > min(day) over (partition by memory_no)
 
 ),
 

@@ -69,12 +69,21 @@ events as (
 
 {%- endif %}
 
-subjects as (
+-- as_of stands beside the memory: joined to the events as a table of its own, it would be matched by time first.
+subjects as materialized (
 
     select
         row_number() over () as memory_no,
-        repeats.*
+        clock.as_of,
+        repeats.memory_id,
+        repeats.agent_id,
+        repeats.repeat_of,
+        repeats.is_live,
+        repeats.is_seen,
+        repeats.occurred_at
     from {{ ref('memory_repeats') }} as repeats
+    inner join clock
+        on repeats.agent_id = clock.agent_id
     {%- if is_incremental() %}
     where repeats.memory_id in (select changed.memory_id from changed)
     {%- endif %}
@@ -93,9 +102,7 @@ history as (
     from events
     inner join subjects
         on events.memory_id = subjects.memory_id
-    inner join clock
-        on subjects.agent_id = clock.agent_id
-    where events.occurred_at <= clock.as_of
+    where events.occurred_at <= subjects.as_of
 
     union all
 
@@ -109,11 +116,9 @@ history as (
     from replays
     inner join subjects
         on replays.memory_id = subjects.memory_id
-    inner join clock
-        on subjects.agent_id = clock.agent_id
     where
         replays.is_current
-        and replays.cycle_at <= clock.as_of
+        and replays.cycle_at <= subjects.as_of
 
 ),
 

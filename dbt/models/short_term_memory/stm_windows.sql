@@ -136,18 +136,32 @@ events as (
 
 {%- endif %}
 
-numbered as (
+agents as materialized (
 
     select
-        memory_id,
         agent_id,
+        as_of,
+        row_number() over () as agent_no
+    from clock
+
+),
+
+-- as_of stands beside the memory: joined to the events as a table of its own, it would be matched by time first.
+numbered as materialized (
+
+    select
+        repeats.memory_id,
+        repeats.agent_id,
         row_number() over () as memory_no,
-        dense_rank() over (order by agent_id) as agent_no
-    from {{ ref('memory_repeats') }}
+        agents.agent_no,
+        agents.as_of
+    from {{ ref('memory_repeats') }} as repeats
+    inner join agents
+        on repeats.agent_id = agents.agent_id
     where
-        repeat_of is null
+        repeats.repeat_of is null
         {%- if is_incremental() %}
-        and memory_id in (select considered.memory_id from considered)
+        and repeats.memory_id in (select considered.memory_id from considered)
         {%- endif %}
 
 ),
@@ -162,9 +176,7 @@ accesses as (
     from events
     inner join numbered
         on events.memory_id = numbered.memory_id
-    inner join clock
-        on events.agent_id = clock.agent_id
-    where events.occurred_at <= clock.as_of
+    where events.occurred_at <= numbered.as_of
 
 ),
 
@@ -209,7 +221,7 @@ windows as (
         accessed.agent_no,
         accessed.window_no
     from accessed
-    inner join (select distinct agent_no, agent_id from numbered) as agents
+    inner join agents
         on accessed.agent_no = agents.agent_no
     inner join reopened
         on
