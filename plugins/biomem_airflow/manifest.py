@@ -27,7 +27,7 @@ def is_stale(settings: Settings) -> bool:
 
 
 def make(settings: Settings) -> None:
-    """Parse the project, as `make setup` does. Raises ConfigurationError with what dbt says when it cannot be parsed."""
+    """Parse the project, as `make setup` does. Raises ConfigurationError with what dbt says when it cannot be."""
     dbt = Path(sys.executable).parent / "dbt"
     folder = str(settings.dbt_dir)
     done = subprocess.run(
