@@ -52,25 +52,28 @@ def collect(settings: Settings) -> dict[str, Any]:
 
 def show(found: dict[str, Any], console: Console) -> None:
     """Print the status for a person."""
+
+    def say(what: Any) -> None:
+        console.print(what, highlight=False, soft_wrap=True)
+
     airflow = found["airflow"]
     if airflow is None:
-        console.print("Airflow: not running (`biomem up` starts it)")
+        say("Airflow: not running (`biomem up` starts it)")
     else:
         state = "" if airflow["is_ready"] else " (starting)"
-        console.print(
-            f"Airflow: {airflow['url']}{state}  user {airflow['user']}, password in {airflow['password_file']}"
-        )
+        say(f"Airflow: {airflow['url']}{state}  user {airflow['user']}, password in {airflow['password_file']}")
     source = found["source"]
     rows = "not there yet" if source["rows"] is None else f"{source['rows']:,} rows"
-    console.print(f"Source: {source['table']}, {source.get('error') or rows} ({source.get('server', 'unreachable')})")
-    console.print(f"Warehouse: {found['warehouse']['path']}, {found['warehouse']['bytes'] / 1024**2:.1f} MB")
+    say(f"Source: {source['table']}, {source.get('error') or rows} ({source.get('server', 'unreachable')})")
+    say(f"Warehouse: {found['warehouse']['path']}, {found['warehouse']['bytes'] / 1024**2:.1f} MB")
     if found["layers"]:
-        console.print("Memory: " + ", ".join(f"{name} {count:,}" for name, count in found["layers"].items()))
+        say("Memory: " + ", ".join(f"{name} {count:,}" for name, count in found["layers"].items()))
     if found["stages"]:
         table = Table("rhythm", "as of", "published at", "run", box=None)
         for stage in found["stages"]:
-            table.add_row(*(str(stage[key]) for key in ("stage", "as_of", "published_at", "run_id")))
-        console.print(table)
+            times = (f"{stage[key]:%Y-%m-%d %H:%M}" for key in ("as_of", "published_at"))
+            table.add_row(stage["stage"], *times, stage["run_id"])
+        say(table)
 
 
 def _rows(dsn: str, table: str) -> int | None:
