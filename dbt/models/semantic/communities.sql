@@ -22,12 +22,11 @@ pairs as (
 
 ),
 
-links as (
+ends as (
 
     select
         agent_id,
         concept_a as concept,
-        concept_b as neighbour,
         trace,
         last_coactive_at
     from pairs
@@ -35,7 +34,6 @@ links as (
     select
         agent_id,
         concept_b,
-        concept_a,
         trace,
         last_coactive_at
     from pairs
@@ -48,85 +46,96 @@ latest as (
         agent_id,
         concept,
         max(last_coactive_at) as last_coactive_at
-    from links
+    from ends
     group by agent_id, concept
 
 ),
 
 -- As in association_homeostasis: links are compared at the time of their concept's last co-activation.
+nodes as materialized (
+
+    select
+        latest.agent_id,
+        latest.concept,
+        latest.last_coactive_at,
+        row_number() over (order by latest.agent_id, latest.concept) as node,
+        count(*) as links,
+        {{ exact_sum(synaptic_decay(
+            'ends.trace', elapsed_s('ends.last_coactive_at', 'latest.last_coactive_at') ~ ' / 3600'
+        )) }} as total_trace
+    from ends
+    inner join latest
+        on ends.agent_id = latest.agent_id
+        and ends.concept = latest.concept
+    group by latest.agent_id, latest.concept, latest.last_coactive_at
+
+),
+
 compared as (
 
     select
-        links.agent_id,
-        links.concept,
-        links.neighbour,
+        one.node as node_a,
+        other.node as node_b,
         {{ synaptic_decay(
-            'links.trace', elapsed_s('links.last_coactive_at', 'latest.last_coactive_at') ~ ' / 3600'
-        ) }} as trace
-    from links
-    inner join latest
-        on links.agent_id = latest.agent_id
-        and links.concept = latest.concept
+            'pairs.trace', elapsed_s('pairs.last_coactive_at', 'one.last_coactive_at') ~ ' / 3600'
+        ) }} as trace_a,
+        {{ synaptic_decay(
+            'pairs.trace', elapsed_s('pairs.last_coactive_at', 'other.last_coactive_at') ~ ' / 3600'
+        ) }} as trace_b,
+        one.total_trace as total_a,
+        other.total_trace as total_b,
+        one.total_trace / one.links as mean_a,
+        other.total_trace / other.links as mean_b
+    from pairs
+    inner join nodes as one
+        on pairs.agent_id = one.agent_id
+        and pairs.concept_a = one.concept
+    inner join nodes as other
+        on pairs.agent_id = other.agent_id
+        and pairs.concept_b = other.concept
 
 ),
 
-nodes as (
+-- A link weighs the share that it has of what binds either end, and counts where it is one end's mean link or more.
+edges as materialized (
 
     select
-        agent_id,
-        concept,
-        row_number() over (order by agent_id, concept) as node,
-        {{ exact_sum('trace') }} as total_trace,
-        {{ exact_sum('trace') }} / count(*) as mean_trace
+        node_a,
+        node_b,
+        sqrt((trace_a / total_a) * (trace_b / total_b)) as weight
     from compared
-    group by agent_id, concept
+    where
+        round({{ synaptic_homeostasis('trace_a', 'mean_a') }}, 12) >= {{ parameter('homeostasis_target') }}
+        or round({{ synaptic_homeostasis('trace_b', 'mean_b') }}, 12) >= {{ parameter('homeostasis_target') }}
 
 ),
 
--- What share of its traces a concept gives to each of its links, and whether that is at least its average.
-shares as (
+directed as (
 
     select
-        nodes.node,
-        neighbours.node as neighbour,
-        compared.trace / nodes.total_trace as share,
-        round({{ synaptic_homeostasis('compared.trace', 'nodes.mean_trace') }}, 12)
-        >= {{ parameter('homeostasis_target') }} as is_strong
-    from compared
-    inner join nodes
-        on compared.agent_id = nodes.agent_id
-        and compared.concept = nodes.concept
-    inner join nodes as neighbours
-        on compared.agent_id = neighbours.agent_id
-        and compared.neighbour = neighbours.concept
-
-),
-
--- A link weighs what it means to both ends, and counts where it is strong for one of them.
-edges as (
-
+        node_a as node,
+        node_b as neighbour,
+        weight
+    from edges
+    union all
     select
-        own.node,
-        own.neighbour,
-        sqrt(own.share * other.share) as weight
-    from shares as own
-    inner join shares as other
-        on own.node = other.neighbour
-        and own.neighbour = other.node
-    where own.is_strong or other.is_strong
+        node_b,
+        node_a,
+        weight
+    from edges
 
 ),
 
 -- A voice of its own keeps two concepts from trading labels for ever.
 voices as materialized (
 
-    select * from edges
+    select * from directed
     union all
     select
         node,
         node,
         max(weight)
-    from edges
+    from directed
     group by node
 
 ),
@@ -134,32 +143,30 @@ voices as materialized (
 -- Label propagation (Raghavan 2007), all at once, for a fixed number of rounds; ties go to the first label.
 propagation as (
 
-    select distinct
+    select
         0 as round,
         node,
         node as label
-    from edges
+    from voices
+    where node = neighbour
     union all
     select
         round,
         node,
-        label
+        -max({'votes': votes, 'first': -label}).first
     from (
         select
             propagation.round + 1 as round,
             voices.node,
             propagation.label,
-            row_number() over (
-                partition by voices.node
-                order by {{ exact_sum('voices.weight') }} desc, propagation.label
-            ) as preference
+            {{ exact_sum('voices.weight') }} as votes
         from propagation
         inner join voices
             on propagation.node = voices.neighbour
         where propagation.round < {{ var('community_rounds') }}
         group by propagation.round, voices.node, propagation.label
     )
-    where preference = 1
+    group by round, node
 
 ),
 
@@ -180,7 +187,7 @@ members as (
         labels.node,
         {{ exact_sum('case when neighbours.label = labels.label then edges.weight else 0e0 end') }} as centrality
     from labels
-    inner join edges
+    inner join directed as edges
         on labels.node = edges.node
     inner join labels as neighbours
         on edges.neighbour = neighbours.node
