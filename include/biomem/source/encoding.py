@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    import duckdb
     from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
 # VADER is made for sentences and takes time with the square of the length: .01 s at 1,000 characters, 1 s at 10,000
@@ -30,16 +26,3 @@ def text_arousal(content: str) -> float:
     A pure function of the text. Source: Hutto & Gilbert 2014, VADER (ICWSM).
     """
     return abs(float(_analyzer().polarity_scores(content[:SCORED_CHARACTERS])["compound"]))
-
-
-@contextmanager
-def text_arousal_in_sql(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
-    """Offer `text_arousal` to SQL for the length of the block; enter it outside a transaction.
-
-    A rollback would take the function away and leave its name taken.
-    """
-    con.create_function("text_arousal", text_arousal, ["VARCHAR"], "DOUBLE")
-    try:
-        yield
-    finally:
-        con.remove_function("text_arousal")

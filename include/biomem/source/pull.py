@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from biomem.errors import SourceError
 from biomem.source.access_log import pull_access_log
 from biomem.source.columns import ColumnPlan, plan_columns
-from biomem.source.encoding import text_arousal_in_sql
+from biomem.source.encoding import SCORED_CHARACTERS, text_arousal
 from biomem.source.scanner import attached, query, stage
 from biomem.source.table import describe_table
 from biomem.source.watermark import (
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 # up to here comparing all keys costs next to nothing, so that a deletion is seen by the very next pull
 SMALL_SOURCE_ROWS = 100_000
 SHOWN_IDS = 5
+TEXTS_AT_ONCE = 10_000
 SOURCE_COLUMNS = (
     "agent_id",
     "session_id",
@@ -102,7 +103,7 @@ def pull_source(
     """
     started = time.monotonic()
     staged = _stage(con, source, dsn, reconcile)
-    with text_arousal_in_sql(con), transaction(con):
+    with transaction(con):
         rows_read = int(scalar(con.execute("select count(*) from pulled")))
         skipped, examples = _set_aside_unusable(con, staged.is_reconciled)
         _refuse_ids_of_other_sources(con, source.name)
@@ -264,7 +265,7 @@ def _apply(
 
 
 def _collect_changes(con: duckdb.DuckDBPyConnection) -> None:
-    """Put what differs from the warehouse into `changed`; only new text is scored for arousal."""
+    """Put what differs from the warehouse into `changed`; only new texts are scored for arousal."""
     is_distinct = " or ".join(f"pulled.{name} is distinct from memories.{name}" for name in SOURCE_COLUMNS)
     con.execute(
         f"""
@@ -275,15 +276,41 @@ def _collect_changes(con: duckdb.DuckDBPyConnection) -> None:
             memories.memory_id is not null and pulled.content is distinct from memories.content as is_edit,
             pulled.updated_at is distinct from memories.updated_at as has_new_update,
             pulled.deleted_at is not null and memories.deleted_at is null as is_deletion,
-            case when memories.memory_id is null or pulled.content is distinct from memories.content
-                then text_arousal(coalesce(pulled.content, ''))
-                else memories.text_arousal
-            end as text_arousal
+            case when pulled.content is not distinct from memories.content then memories.text_arousal end
+                as text_arousal
         from pulled
         left join raw.memories as memories on memories.memory_id = pulled.memory_id
         where memories.memory_id is null or {is_distinct}
         """
     )
+    _score_new_texts(con)
+
+
+def _score_new_texts(con: duckdb.DuckDBPyConnection) -> None:
+    # in plain Python: called from SQL, DuckDB's threads would wait for the one interpreter, at five times the cost
+    import pyarrow as pa
+
+    texts = con.execute(
+        f"select memory_id, left(coalesce(content, ''), {SCORED_CHARACTERS}) as text from changed "
+        "where text_arousal is null"
+    ).to_arrow_reader(TEXTS_AT_ONCE)
+    scored = pa.Table.from_batches(
+        [
+            pa.record_batch(
+                {
+                    "memory_id": batch["memory_id"],
+                    "text_arousal": pa.array([text_arousal(text) for text in batch["text"].to_pylist()], pa.float64()),
+                }
+            )
+            for batch in texts
+        ],
+        pa.schema({"memory_id": pa.string(), "text_arousal": pa.float64()}),
+    )
+    con.register("scored", scored)
+    con.execute(
+        "update changed set text_arousal = scored.text_arousal from scored where changed.memory_id = scored.memory_id"
+    )
+    con.unregister("scored")
 
 
 def _decision_time(con: duckdb.DuckDBPyConnection, as_of: datetime | None) -> datetime | None:
