@@ -51,6 +51,15 @@ changed as (
             and memories.occurred_at <= clock.as_of)
     union
     select
+        repeats.agent_id,
+        repeats.memory_id
+    from {{ ref('memory_repeats') }} as repeats
+    inner join clock
+        on repeats.agent_id = clock.agent_id
+    -- a window may take up later than this stage what was pulled before it
+    where repeats.sequence > coalesce(clock.completed_sequence, 0)
+    union
+    select
         held.agent_id,
         held.memory_id
     from (

@@ -14,6 +14,14 @@ where
         and clock.is_in_run
         and (
             clock.batch_upto > clock.batch_from
+            -- a window may take up later than this stage what was pulled before it
+            or exists (
+                select 1
+                from {{ ref('memory_repeats') }} as repeats
+                where
+                    repeats.agent_id = clock.agent_id
+                    and repeats.sequence > coalesce(clock.completed_sequence, 0)
+            )
             or exists (
                 select 1
                 from {{ ref('stg_events') }} as events

@@ -1,3 +1,4 @@
+-- depends_on: {{ ref('memory_repeats') }}
 -- depends_on: {{ ref('stg_memories') }}
 {{
     config(

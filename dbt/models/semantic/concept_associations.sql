@@ -1,3 +1,4 @@
+-- depends_on: {{ ref('memory_repeats') }}
 {{
     config(
         materialized='incremental',
