@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import duckdb
 
 STAGES = ("short_term_memory", "consolidation", "nightly_decay", "weekly_homeostasis")
+AWAKE = STAGES[0]
 SHOWN_AGENTS = 5
 
 
@@ -24,12 +25,13 @@ SHOWN_AGENTS = 5
 class StageStart:
     """What `begin_stage` decided.
 
-    `status` is "behind" when `as_of` lies before what the stage has computed already: nothing was written, `message`
-    tells what to do. `as_of` is UTC, `previous_as_of` the stage's last one over all agents, `agents` the number in
-    the run, `sequence` the run's number (0 when behind).
+    `status` is "behind" when `as_of` lies before what the stage has computed already, and "early" when a sleep stage
+    comes before there are any traces to work on; then nothing was written, and `message` tells what to do.
+    `as_of` is UTC, `previous_as_of` the stage's last one over all agents, `agents` the number in the run, `sequence`
+    the run's number (0 when nothing was written).
     """
 
-    status: Literal["ready", "behind"]
+    status: Literal["ready", "behind", "early"]
     stage: str
     run_id: str
     as_of: datetime
@@ -67,6 +69,9 @@ def begin_stage(
     with transaction(con):
         if agent_id is not None:
             _require_agent(con, agent_id)
+        if stage != AWAKE and not _has_begun(con, AWAKE):
+            message = f"{stage} works on what {AWAKE} has computed, which has not run yet: run {AWAKE} first"
+            return StageStart("early", stage, run_id, as_of, None, 0, 0, message)
         previous = con.execute("select all_agents_as_of from raw.run_context where stage = ?", [stage]).fetchone()
         previous_as_of: datetime | None = previous[0] if previous else None
         last = previous_as_of if agent_id is None else _clock_of(con, stage, agent_id)
@@ -100,6 +105,10 @@ def complete_stage(con: duckdb.DuckDBPyConnection, stage: str, run_id: str) -> N
             "where stage = ? and is_in_run and begun_sequence = ?",
             [stage, context[1]],
         )
+
+
+def _has_begun(con: duckdb.DuckDBPyConnection, stage: str) -> bool:
+    return con.execute("select 1 from raw.run_context where stage = ?", [stage]).fetchone() is not None
 
 
 def _require_agent(con: duckdb.DuckDBPyConnection, agent_id: str) -> None:

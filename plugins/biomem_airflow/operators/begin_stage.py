@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 class BeginStageOperator(BaseOperator):
     """Write the run's context (instant, parameters' hash) and its agents' clocks, which every model reads.
 
-    Skips the stage when the instant lies before what was computed already; the message then points to
-    `rebuild_memory`.
+    Skips the stage when the instant lies before what was computed already (the message then points to
+    `rebuild_memory`), and a sleep stage while `short_term_memory` has never run.
 
     :param stage: short_term_memory, consolidation, nightly_decay or weekly_homeostasis
     :param as_of: up to when to compute (ISO 8601)
@@ -63,7 +63,7 @@ class BeginStageOperator(BaseOperator):
                 agent_id=self.agent_id or None,
                 full_refresh=as_flag(self.full_refresh),
             )
-        if start.status == "behind":
+        if start.status != "ready":
             raise AirflowSkipException(start.message)
         self.log.info("%s", start.message)
         return {

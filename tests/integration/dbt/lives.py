@@ -112,7 +112,7 @@ class Life:
             start = begin_stage(
                 con, stage, run_id=run_id, as_of=as_of, params_hash="test", agent_id=agent_id, full_refresh=full_refresh
             )
-        if start.status == "behind":
+        if start.status != "ready":
             return start.status
         refresh = ["--full-refresh"] if full_refresh and agent_id is None else []
         run_models(self.settings, "--select", *(select or [f"tag:{stage}"]), *refresh)

@@ -90,6 +90,7 @@ def test_memories_and_accesses_are_pulled_and_results_published(memories, settin
             "1.0 as trace, timestamptz '2025-06-01' as last_coactive_at, 1 as coactivations"
         )
         as_of = result_time(con)
+        begin_stage(con, "short_term_memory", run_id="r", as_of=as_of, params_hash="p")
         begin_stage(con, "weekly_homeostasis", run_id="r", as_of=as_of, params_hash="p")
         publish_stage(con, "weekly_homeostasis", dsn=dsn, run_id="r")
     assert memories.execute("select target_id from memory.semantic_network").fetchall() == [("tea",)]

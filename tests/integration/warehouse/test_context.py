@@ -168,6 +168,14 @@ def test_replays_of_a_consolidation_that_was_under_way_are_taken_up_next_time(co
     assert replays_from() == sleep.sequence
 
 
+def test_sleep_before_the_first_waking_window_is_early_and_writes_nothing(con, begin, batch):
+    batch("a")
+    start = begin("c1", T, stage="consolidation")
+    assert start.status == "early"
+    assert "run short_term_memory first" in start.message
+    assert con.execute("select count(*) from raw.run_context").fetchone() == (0,)
+
+
 def test_completing_twice_is_harmless_and_completing_anothers_run_is_refused(con, begin, batch):
     batch("a")
     begin("r1", T)

@@ -55,8 +55,8 @@ def pull():
 
 
 def begin(as_of=AS_OF, **options):
-    options = {"agent_id": "", "full_refresh": "False", **options}
-    operator = BeginStageOperator(task_id="begin", stage="short_term_memory", as_of=as_of, **options)
+    options = {"stage": "short_term_memory", "agent_id": "", "full_refresh": "False", **options}
+    operator = BeginStageOperator(task_id="begin", as_of=as_of, **options)
     return operator.execute(CONTEXT)
 
 
@@ -104,6 +104,8 @@ def test_an_agent_that_does_not_exist_fails_the_run(airflow_env):
 
 def test_publishing_completes_the_run(airflow_env, pg):
     pull()
+    with pytest.raises(AirflowSkipException, match="run short_term_memory first"):
+        begin(stage="consolidation")
     begin()
     with open_warehouse(airflow_env) as con:
         con.execute(
@@ -120,9 +122,7 @@ def test_publishing_completes_the_run(airflow_env, pg):
             "first_mentioned_at timestamptz, last_mentioned_at timestamptz)"
         )
         con.execute("insert into concepts values ('default', 'tea', 'term', 2, '2025-01-01', '2025-01-01')")
-    BeginStageOperator(task_id="begin", stage="consolidation", as_of=AS_OF, agent_id="", full_refresh="False").execute(
-        CONTEXT
-    )
+    begin(stage="consolidation")
     result = DuckDBToPostgresOperator(task_id="publish", stage="consolidation").execute(CONTEXT)
     assert json.loads(json.dumps(result)) == result
     assert result["rows_written"] == {"long_term": 0, "associations": 0, "concepts": 1}

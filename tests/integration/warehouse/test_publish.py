@@ -263,7 +263,9 @@ def test_only_the_newest_windows_are_published(pg, publish, change):
     )
 
 
-def test_a_model_that_was_not_built_is_named_and_nothing_published(pg, publish):
+def test_a_model_that_was_not_built_is_named_and_nothing_published(pg, publish, models):
+    with open_warehouse(models) as con:
+        begin_stage(con, "short_term_memory", run_id="r0", as_of=T, params_hash="p")
     with pytest.raises(PublishError, match="ltm_memories"):
         publish(stage="consolidation")
     assert pg.execute("select to_regclass('memory.runs')").fetchone() == (None,)
