@@ -1,7 +1,8 @@
 {#
     Every event that befell a memory: its encoding, its repeats and edits (restudy), its accesses. Future ones and those
     of deleted memories are left out. `among` names a relation with a column memory_id: only the events of these
-    (canonical) memories, looked up by id instead of filtered out of all.
+    (canonical) memories, looked up by id instead of filtered out of all. An access that is logged twice counts once: the
+    pull takes each id once, and a test of stg_events holds it to that.
 #}
 {% macro events(among=none) -%}
 select
@@ -37,7 +38,6 @@ inner join ({{ seen_memories(among) }}) as seen
 union all
 
 -- An access cannot precede what is accessed: where a clock was wrong, it counts as made when the memory was.
--- One that was logged twice counts once.
 select
     'a:' || accesses.access_id as event_id,
     seen.root_id as memory_id,
@@ -51,9 +51,6 @@ select
 from {{ raw_table('access_log') }} as accesses
 inner join ({{ seen_memories(among) }}) as seen
     on accesses.memory_id = seen.memory_id
-qualify row_number() over (
-    partition by accesses.access_id order by accesses.accessed_at, accesses.grade, accesses.memory_id
-) = 1
 {%- endmacro %}
 
 {% macro seen_memories(among) -%}

@@ -4,7 +4,8 @@
     the instant of the memory's next event or null; `subjects` has memory_no, arousal and as_of_us.
 
     Between two events the priority of a replay only rises, so the next replay is known in closed form (see
-    next_replay_us). No cycle is visited that has nothing to do. Stretches as in the fold.
+    next_replay_us). No cycle is visited that has nothing to do, and what is long-term needs no sleep: the steps end there.
+    Stretches as in the fold.
 #}
 {% macro slept(name, events, subjects) -%}
 {%- set stretches = [1, 9, 65, 513, 4097] -%}
@@ -59,6 +60,7 @@
         event_no = {{ first - 1 }}
         and next_us is not null
         and replay_us is null
+        and {{ consolidation_strength('consolidation_sum') }} < {{ parameter('long_term_memory_threshold') }}
 
 {%- endif %}
 
@@ -121,8 +123,8 @@
                     state.memory_no = event.memory_no
                     and event.event_no = state.event_no + 1
             where
-                state.replay_us is not null
-                or event.event_no is not null
+                (state.replay_us is not null or event.event_no is not null)
+                and {{ consolidation_strength('state.consolidation_sum') }} < {{ parameter('long_term_memory_threshold') }}
         )
     )
 
@@ -146,7 +148,7 @@
 {#
     The instant of the next replay that the state of a step earns before the memory's next event and as_of, else null:
     the first cycle after the step, on a day on which it was not replayed yet, at which its priority has reached
-    replay_priority_floor; none for what is long-term already. Reads the columns of a step.
+replay_priority_floor; none for what is long-term already. Reads the columns of a step.
 #}
 {% macro next_replay_us() -%}
 {%- set cycle_us = var('sleep_cycle_minutes') * 60000000 -%}

@@ -6,6 +6,8 @@
 }}
 
 {%- set threshold = parameter('long_term_memory_threshold') %}
+{%- set cycle_us = var('sleep_cycle_minutes') * 60000000 %}
+{%- set batch = var('consolidation_batch_size') %}
 
 with recursive clock as (
 
@@ -64,12 +66,13 @@ ranked as materialized (
 
 {{ slept('slept', 'ranked', 'subjects') }},
 
-replays as (
+due as (
 
     select
         subjects.memory_id,
         subjects.agent_id,
-        make_timestamptz(slept.instant_us) as cycle_at,
+        subjects.as_of_us,
+        slept.instant_us as due_us,
         cast(date '1970-01-01' + cast(slept.replayed_day as integer) as date) as sleep_date,
         {{ replay_priority('slept.retention', 'slept.need', 'slept.arousal') }} as priority,
         slept.retention,
@@ -85,10 +88,49 @@ replays as (
 
 ),
 
-current_rows as (
+-- A cycle has room for so many replays of an agent. What does not fit waits for the next one with room, in the order in
+-- which it fell due and then of priority: the place of the n-th in that queue is n more than that of the first in it.
+queued as (
 
     select
         *,
+        row_number() over (partition by agent_id order by due_us, priority desc, memory_id) as place,
+        (due_us - min(due_us) over (partition by agent_id)) // {{ cycle_us }} as cycle
+    from due
+
+),
+
+replays as (
+
+    select
+        * exclude (as_of_us, due_us, place, cycle, served_cycle),
+        make_timestamptz(due_us + (served_cycle - cycle) * {{ cycle_us }}) as cycle_at
+    from (
+        select
+            *,
+            (place + max(cycle * {{ batch }} - place) over (
+                partition by agent_id order by place rows unbounded preceding
+            )) // {{ batch }} as served_cycle
+        from queued
+    )
+    where due_us + (served_cycle - cycle) * {{ cycle_us }} <= as_of_us
+
+),
+
+current_rows as (
+
+    select
+        memory_id,
+        agent_id,
+        cycle_at,
+        sleep_date,
+        priority,
+        retention,
+        need,
+        gain,
+        stability_days,
+        consolidation_sum,
+        consolidation,
         consolidation >= {{ threshold }} as is_promoted,
         true as is_current
     from replays

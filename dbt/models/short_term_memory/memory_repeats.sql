@@ -346,16 +346,21 @@ clusters as (
 
 ),
 
-firsts as (
+-- What a text's first memory knows holds for all of them: one pass over the texts, because the optimizer misjudges a
+-- join of the memories with their own firsts by orders of magnitude.
+known as (
 
     select
+        keyed.memory_id,
         keyed.agent_id,
         keyed.text_key,
-        keyed.memory_id,
-        coalesce(near_roots.root_id, keyed.memory_id) as root_id,
-        near_roots.similarity,
-        coalesce(clusters.cluster_id, keyed.memory_id) as cluster_id,
-        long_texts.prefix
+        keyed.occurred_at,
+        keyed.is_live,
+        keyed.is_seen,
+        long_texts.prefix,
+        first_value(coalesce(near_roots.root_id, keyed.memory_id)) over texts as root_id,
+        first_value(near_roots.similarity) over texts as similarity,
+        first_value(coalesce(clusters.cluster_id, keyed.memory_id)) over texts as cluster_id
     from keyed
     left join near_roots
         on keyed.memory_id = near_roots.memory_id
@@ -363,35 +368,34 @@ firsts as (
         on keyed.memory_id = clusters.memory_id
     left join long_texts
         on keyed.memory_id = long_texts.memory_id
-    where keyed.is_first_of_text
+    window texts as (
+        partition by keyed.agent_id, keyed.text_key, case when keyed.text_key is null then keyed.memory_id end
+        order by keyed.occurred_at, keyed.memory_id
+    )
 
 ),
 
 computed as (
 
     select
-        keyed.memory_id,
-        keyed.agent_id,
-        coalesce(firsts.root_id, keyed.memory_id) as root_id,
-        nullif(firsts.root_id, keyed.memory_id) as repeat_of,
+        memory_id,
+        agent_id,
+        root_id,
+        nullif(root_id, memory_id) as repeat_of,
         case
-            when firsts.root_id is null or firsts.root_id = keyed.memory_id then null
-            when firsts.similarity is null then 'exact'
+            when root_id = memory_id then null
+            when similarity is null then 'exact'
             else 'near'
         end as repeat_kind,
-        case when firsts.root_id <> keyed.memory_id then coalesce(firsts.similarity, 1) end as similarity,
-        coalesce(firsts.cluster_id, keyed.memory_id) as cluster_id,
-        keyed.text_key,
-        case when keyed.is_first_of_text then firsts.prefix end as prefix,
-        keyed.occurred_at,
-        keyed.is_live,
-        keyed.is_seen,
+        case when root_id <> memory_id then coalesce(similarity, 1) end as similarity,
+        cluster_id,
+        text_key,
+        prefix,
+        occurred_at,
+        is_live,
+        is_seen,
         {{ beginning }} as changed_from
-    from keyed
-    left join firsts
-        on
-            keyed.agent_id = firsts.agent_id
-            and keyed.text_key = firsts.text_key
+    from known
 
 ),
 

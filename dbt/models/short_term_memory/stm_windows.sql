@@ -146,13 +146,14 @@ agents as materialized (
 
 ),
 
--- as_of stands beside the memory: joined to the events as a table of its own, it would be matched by time first.
+-- Numbered in the order of ids, which decides between equally active memories. as_of stands beside the memory: joined to
+-- the events as a table of its own, it would be matched by time first.
 numbered as materialized (
 
     select
         repeats.memory_id,
         repeats.agent_id,
-        row_number() over () as memory_no,
+        row_number() over (order by repeats.memory_id) as memory_no,
         agents.agent_no,
         agents.as_of
     from {{ ref('memory_repeats') }} as repeats
@@ -188,9 +189,7 @@ histories as (
         first_value(instant_us) over history as first_us,
         array_agg(instant_us) over (
             partition by memory_no order by instant_us rows between 9 preceding and current row
-        ) as last_us,
-        row_number() over (partition by memory_no, window_no order by instant_us desc) as from_last,
-        count(*) over (partition by memory_no, window_no) as accesses
+        ) as last_us
     from accesses
     window history as (partition by memory_no order by instant_us rows unbounded preceding)
 
@@ -203,64 +202,68 @@ accessed as materialized (
         agent_no,
         memory_no,
         window_no,
-        accesses,
-        access_count,
-        first_us,
-        last_us,
-        instant_us as last_accessed_us
+        count(*) as accesses,
+        max(access_count) as access_count,
+        min(first_us) as first_us,
+        arg_max(last_us, access_count) as last_us,
+        max(instant_us) as last_accessed_us
     from histories
-    where from_last = 1
+    group by agent_no, memory_no, window_no
 
 ),
 
-windows as (
-
 {%- if is_incremental() %}
 
+windows as (
+
     select distinct
-        accessed.agent_no,
-        accessed.window_no
-    from accessed
+        agents.agent_no,
+        reopened.window_no
+    from reopened
     inner join agents
-        on accessed.agent_no = agents.agent_no
-    inner join reopened
-        on
-            agents.agent_id = reopened.agent_id
-            and accessed.window_no = reopened.window_no
+        on reopened.agent_id = agents.agent_id
 
-{%- else %}
-
-    select distinct
-        agent_no,
-        window_no
-    from accessed
+),
 
 {%- endif %}
+
+-- The windows of an agent before each window that attention still reaches back to, the window itself included.
+reached as (
+
+    select
+        agent_no,
+        window_no,
+        unnest(reached) as reached_no
+    from (
+        select
+            agent_no,
+            window_no,
+            array_agg(window_no) over (
+                partition by agent_no order by window_no
+                range between {{ windows_attended }} preceding and current row
+            ) as reached
+        from (select distinct agent_no, window_no from accessed)
+    )
+    {%- if is_incremental() %}
+    where (agent_no, window_no) in (select (windows.agent_no, windows.window_no) from windows)
+    {%- endif %}
 
 ),
 
 attended as (
 
     select
-        windows.agent_no,
-        windows.window_no,
+        reached.agent_no,
+        reached.window_no,
         accessed.memory_no,
         max(accessed.window_no) as last_window_no
-    from (
-        select
-            agent_no,
-            memory_no,
-            window_no,
-            last_accessed_us,
-            unnest(range(window_no, window_no + {{ windows_attended + 1 }})) as seen_from_no
-        from accessed
-    ) as accessed
-    inner join windows
+    from reached
+    inner join accessed
         on
-            accessed.agent_no = windows.agent_no
-            and accessed.seen_from_no = windows.window_no
-    where accessed.last_accessed_us >= (windows.window_no + 1) * {{ window_us }} - {{ attention_us }}
-    group by windows.agent_no, windows.window_no, accessed.memory_no
+            reached.agent_no = accessed.agent_no
+            and reached.reached_no = accessed.window_no
+    where accessed.last_accessed_us >= (reached.window_no + 1) * {{ window_us }} - {{ attention_us }}
+    group by reached.agent_no, reached.window_no, accessed.memory_no
 
 ),
 
@@ -286,35 +289,32 @@ activated as (
 
 ),
 
-ranked as (
+recomputed as (
 
     select
         numbered.agent_id,
-        make_timestamptz(activated.window_no * {{ window_us }}) as window_start,
-        make_timestamptz((activated.window_no + 1) * {{ window_us }}) as window_end,
+        make_timestamptz(ranked.window_no * {{ window_us }}) as window_start,
+        make_timestamptz((ranked.window_no + 1) * {{ window_us }}) as window_end,
         numbered.memory_id,
-        activated.is_accessed,
-        cast(activated.accesses as integer) as accesses,
-        make_timestamptz(activated.last_accessed_us) as last_accessed_at,
-        activated.activation,
-        row_number() over (
-            partition by activated.agent_no, activated.window_no
-            order by activated.activation desc, numbered.memory_id
-        ) <= {{ working_memory_capacity() }} as is_in_working_memory,
+        ranked.is_accessed,
+        cast(ranked.accesses as integer) as accesses,
+        make_timestamptz(ranked.last_accessed_us) as last_accessed_at,
+        ranked.activation,
+        ranked.is_in_working_memory,
         true as is_current
-    from activated
+    from (
+        select
+            *,
+            row_number() over (
+                partition by agent_no, window_no order by activation desc, memory_no
+            ) <= {{ working_memory_capacity() }} as is_in_working_memory
+        from activated
+    ) as ranked
     inner join numbered
-        on activated.memory_no = numbered.memory_no
-
-),
-
-recomputed as (
-
-    select *
-    from ranked
+        on ranked.memory_no = numbered.memory_no
     where
-        is_accessed
-        or is_in_working_memory
+        ranked.is_accessed
+        or ranked.is_in_working_memory
 
 ),
 
