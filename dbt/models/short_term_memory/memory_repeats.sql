@@ -237,6 +237,8 @@ compared as (
     select
         candidates.memory_a,
         candidates.memory_b,
+        a.occurred_at as occurred_at_a,
+        b.occurred_at as occurred_at_b,
         a.words as words_a,
         b.words as words_b,
         list_filter(a.words, lambda word: list_contains(b.words, word)) as shared_a,
@@ -261,6 +263,8 @@ near as (
     select
         memory_a,
         memory_b,
+        occurred_at_a,
+        occurred_at_b,
         common / (pairs_a + pairs_b - common) as similarity
     from compared
     where
@@ -275,6 +279,8 @@ links as (
     select
         memory_a as memory_id,
         memory_b as other_id,
+        occurred_at_a as occurred_at,
+        occurred_at_b as other_occurred_at,
         similarity
     from near
 
@@ -283,24 +289,19 @@ links as (
     select
         memory_b,
         memory_a,
+        occurred_at_b,
+        occurred_at_a,
         similarity
     from near
 
 ),
 
+-- The times travel with the links: joined to the texts here, they tempt the optimizer into comparing all pairs of them.
 ordered_links as (
 
-    select
-        links.memory_id,
-        links.other_id,
-        links.similarity,
-        other.occurred_at as other_occurred_at
+    select *
     from links
-    inner join long_texts as self
-        on links.memory_id = self.memory_id
-    inner join long_texts as other
-        on links.other_id = other.memory_id
-    where (other.occurred_at, other.memory_id) < (self.occurred_at, self.memory_id)
+    where (other_occurred_at, other_id) < (occurred_at, memory_id)
 
 ),
 
@@ -346,8 +347,7 @@ clusters as (
 
 ),
 
--- What a text's first memory knows holds for all of them: one pass over the texts, because the optimizer misjudges a
--- join of the memories with their own firsts by orders of magnitude.
+-- What a text's first memory knows holds for all of its memories.
 known as (
 
     select
