@@ -90,7 +90,7 @@ def _events(con: duckdb.DuckDBPyConnection, memory_id: str) -> list[Chapter]:
         from stg_events as events
         inner join stg_clock as clock on events.agent_id = clock.agent_id and clock.stage = 'short_term_memory'
         where (events.memory_id = $id or events.source_memory_id = $id) and events.occurred_at <= clock.as_of
-        order by events.occurred_at, events.event_id
+        order by events.occurred_at, events.kind, events.event_id
         """,
         id=memory_id,
     )
@@ -157,7 +157,7 @@ def _decision_words(decision: dict[str, Any], numbers: dict[str, Any]) -> str:
     at, threshold = decision["decided_at"].astimezone(timezone.utc), decision["threshold"]
     what = decision["decision"]
     if what == "demote":
-        return f"forgotten {at:%Y-%m-%d}: retention {_number(numbers['retention'])} < {_number(threshold)}"
+        return f"forgotten {at:%Y-%m-%d}: retention {_below(numbers['retention'], threshold)}"
     if what == "restore":
         return "restored: it was accessed again"
     if what == "promote":
@@ -236,7 +236,16 @@ def _when(at: datetime) -> str:
 def _number(value: float | None) -> str:
     if value is None:
         return "unknown"
-    return f"{value:.3f}".lstrip("0") if 0 < abs(value) < 1 else f"{value:.4g}"
+    return f"{value:.3f}".lstrip("0") if 0.001 <= abs(value) < 1 else f"{value:.3g}"
+
+
+def _below(value: float, threshold: float) -> str:
+    """`.598 < .600`, with as many digits as it takes to see the difference."""
+    for digits in range(3, 16):
+        shown, limit = (f"{number:.{digits}f}".lstrip("0") for number in (value, threshold))
+        if shown != limit:
+            break
+    return f"{shown} < {limit}"
 
 
 def _plain(value: Any) -> Any:
