@@ -59,7 +59,7 @@ def _generate(settings: Settings, memories: int, events: int) -> None:
             select
                 'bench', 'memory-' || i, 'agent-' || (i // $per_agent), 'session-' || (i // $per_session), 'someone',
                 'Note ' || i || ' about ' || ['tea', 'rain', 'work', 'home', 'music'][1 + i % 5] || ' with '
-                    || ['Anna', 'Ben', 'Clara', 'Dora', 'Emil', 'Fay'][1 + hash(i) % 6],
+                    || ['Anna', 'Ben', 'Clara', 'Dora', 'Emil', 'Fay'][1 + (hash(i) % 6)::integer],
                 timestamptz '2025-01-01 00:00:00+00'
                     + to_microseconds((hash(i // $per_session) % ($days * 86400))::bigint * 1000000)
                     + to_seconds(40 * (i % $per_session)),

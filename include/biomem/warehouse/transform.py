@@ -37,7 +37,9 @@ def run_models(settings: Settings, *arguments: str, command: str = "run") -> dic
         outcome = dbtRunner(manifest=manifest).invoke([command, *arguments, *_options(settings.dbt_dir, Path(scratch))])
     if not outcome.success:
         raise WarehouseError(_explain(command, outcome))
-    return {result.node.name: result.execution_time for result in outcome.result or ()}
+    # of all that a dbt command may return, these commands return results of nodes
+    results: Any = outcome.result or ()
+    return {result.node.name: result.execution_time for result in results}
 
 
 def model_names(settings: Settings) -> list[str]:
