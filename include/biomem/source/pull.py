@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING
 
 from biomem.errors import SourceError
 from biomem.source.access_log import pull_access_log
+from biomem.source.changes import apply_changes
 from biomem.source.columns import ColumnPlan, plan_columns
-from biomem.source.encoding import SCORED_CHARACTERS, text_arousal
 from biomem.source.scanner import attached, query, stage
 from biomem.source.table import describe_table
 from biomem.source.watermark import (
     HORIZON_SQL,
-    Changes,
     PullResult,
     Watermark,
     next_batch,
@@ -42,20 +41,6 @@ if TYPE_CHECKING:
 # up to here comparing all keys costs next to nothing, so that a deletion is seen by the very next pull
 SMALL_SOURCE_ROWS = 100_000
 SHOWN_IDS = 5
-TEXTS_AT_ONCE = 10_000
-SOURCE_COLUMNS = (
-    "agent_id",
-    "session_id",
-    "speaker",
-    "content",
-    "occurred_at",
-    "updated_at",
-    "importance",
-    "arousal",
-    "tags",
-    "metadata",
-    "deleted_at",
-)
 
 
 @dataclass(frozen=True)
@@ -108,7 +93,7 @@ def pull_source(
         skipped, examples = _set_aside_unusable(con, staged.is_reconciled)
         _refuse_ids_of_other_sources(con, source.name)
         batch_id = next_batch(con)
-        changes = _apply(con, source.name, as_of, batch_id, staged.is_reconciled)
+        changes = apply_changes(con, source.name, as_of, batch_id, staged.is_reconciled)
         before, after = staged.before, staged.after
         if changes.total:
             after = replace(after, batch_id=batch_id)
@@ -212,140 +197,6 @@ def _refuse_ids_of_other_sources(con: duckdb.DuckDBPyConnection, source_name: st
             f"{_some([row[0] for row in shared])}; nothing was changed. Give each source its own ids, "
             "or pull into another --home"
         )
-
-
-def _apply(
-    con: duckdb.DuckDBPyConnection, source_name: str, as_of: datetime | None, batch_id: int, is_reconciled: bool
-) -> Changes:
-    _collect_changes(con)
-    decided_at = _decision_time(con, as_of)
-    con.execute(
-        """
-        insert into raw.revisions (memory_id, revision, content_hash, revised_at, batch_id)
-        select
-            changed.memory_id,
-            coalesce(max(revisions.revision), 0) + 1,
-            sha256(coalesce(any_value(changed.content), '')),
-            -- the source's own time of the edit, if it keeps one
-            coalesce(any_value(case when changed.has_new_update then changed.updated_at end), ?),
-            ?
-        from changed
-        left join raw.revisions on revisions.memory_id = changed.memory_id
-        where changed.is_edit
-        group by changed.memory_id
-        """,
-        [decided_at, batch_id],
-    )
-    columns = (*SOURCE_COLUMNS, "text_arousal")
-    con.execute(
-        f"""
-        merge into raw.memories as memories
-        using changed on memories.memory_id = changed.memory_id
-        when matched then update set
-            {", ".join(f"{name} = changed.{name}" for name in columns)}, batch_id = $batch_id
-        when not matched then insert
-            (source_name, memory_id, {", ".join(columns)}, batch_id)
-            values ($source_name, changed.memory_id, {", ".join(f"changed.{name}" for name in columns)}, $batch_id)
-        """,
-        {"batch_id": batch_id, "source_name": source_name},
-    )
-    con.execute("insert or ignore into raw.agents select distinct agent_id from changed")
-    counts = con.execute(
-        """
-        select
-            count(*) filter (is_new),
-            count(*) filter (not is_new and not is_deletion),
-            count(*) filter (not is_new and is_deletion)
-        from changed
-        """
-    ).fetchone()
-    assert counts is not None
-    vanished = _bury_vanished(con, source_name, decided_at, batch_id) if is_reconciled else 0
-    return Changes(counts[0], counts[1], counts[2] + vanished)
-
-
-def _collect_changes(con: duckdb.DuckDBPyConnection) -> None:
-    """Put what differs from the warehouse into `changed`; only new texts are scored for arousal."""
-    is_distinct = " or ".join(f"pulled.{name} is distinct from memories.{name}" for name in SOURCE_COLUMNS)
-    con.execute(
-        f"""
-        create or replace temp table changed as
-        select
-            pulled.* exclude (problem),
-            memories.memory_id is null as is_new,
-            memories.memory_id is not null and pulled.content is distinct from memories.content as is_edit,
-            pulled.updated_at is distinct from memories.updated_at as has_new_update,
-            pulled.deleted_at is not null and memories.deleted_at is null as is_deletion,
-            case when pulled.content is not distinct from memories.content then memories.text_arousal end
-                as text_arousal
-        from pulled
-        left join raw.memories as memories on memories.memory_id = pulled.memory_id
-        where memories.memory_id is null or {is_distinct}
-        """
-    )
-    _score_new_texts(con)
-
-
-def _score_new_texts(con: duckdb.DuckDBPyConnection) -> None:
-    # in plain Python: called from SQL, DuckDB's threads would wait for the one interpreter, at five times the cost
-    import pyarrow as pa
-
-    texts = con.execute(
-        f"select memory_id, left(coalesce(content, ''), {SCORED_CHARACTERS}) as text from changed "
-        "where text_arousal is null"
-    ).to_arrow_reader(TEXTS_AT_ONCE)
-    scored = pa.Table.from_batches(
-        [
-            pa.record_batch(
-                {
-                    "memory_id": batch["memory_id"],
-                    "text_arousal": pa.array([text_arousal(text) for text in batch["text"].to_pylist()], pa.float64()),
-                }
-            )
-            for batch in texts
-        ],
-        pa.schema({"memory_id": pa.string(), "text_arousal": pa.float64()}),
-    )
-    con.register("scored", scored)
-    con.execute(
-        "update changed set text_arousal = scored.text_arousal from scored where changed.memory_id = scored.memory_id"
-    )
-    con.unregister("scored")
-
-
-def _decision_time(con: duckdb.DuckDBPyConnection, as_of: datetime | None) -> datetime | None:
-    """When changes that the source does not date count as made: at `as_of`, or at the newest time in the data.
-
-    Never before an instant that was computed or pulled already, for until then the source still said otherwise.
-    """
-    decided_at: datetime | None = scalar(
-        con.execute(
-            """
-            select greatest(
-                coalesce($as_of, greatest(
-                    (select max(greatest(occurred_at, updated_at)) from raw.memories),
-                    (select max(greatest(occurred_at, updated_at)) from changed)
-                )),
-                (select max(as_of) from raw.run_context),
-                (select max(pulled_as_of) from raw.pulls)
-            )
-            """,
-            {"as_of": as_of},
-        )
-    )
-    return decided_at
-
-
-def _bury_vanished(con: duckdb.DuckDBPyConnection, source_name: str, decided_at: datetime | None, batch_id: int) -> int:
-    """Give memories whose row the source has no more a tombstone; returns how many."""
-    buried = scalar(
-        con.execute(
-            "update raw.memories set deleted_at = ?, batch_id = ? where source_name = ? and deleted_at is null "
-            "and memory_id not in (select memory_id from source_keys where memory_id is not null)",
-            [decided_at, batch_id, source_name],
-        )
-    )
-    return int(buried)
 
 
 def _some(ids: Sequence[str]) -> str:

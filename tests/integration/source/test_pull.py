@@ -152,7 +152,7 @@ def test_an_edit_is_a_revision_at_the_sources_own_time_of_it_or_else_at_as_of(me
 
 def test_arousal_is_scored_once_per_text(memories, pull, raw, monkeypatch):
     scored = []
-    monkeypatch.setattr("biomem.source.pull.text_arousal", lambda text: scored.append(text) or 0.5)
+    monkeypatch.setattr("biomem.source.changes.text_arousal", lambda text: scored.append(text) or 0.5)
     insert(memories, "a", content="I love it!")
     pull()
     memories.execute("update memories set importance = .5")
