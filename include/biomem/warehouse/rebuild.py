@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from biomem.settings import Settings
 
-ROUND = (*STAGES, STAGES[0])
-"""Every stage once, and short-term memory again, which takes up what sleep has replayed."""
+ROUND = (*STAGES, "nightly_decay", "short_term_memory")
+"""Every stage once, then those again that take up what a later one wrote: the ledger the prunes, the traces the replays."""
 
 Report = Callable[[str], None]
 
