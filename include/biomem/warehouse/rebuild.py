@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from biomem.settings import Settings
 
 ROUND = (*STAGES, "nightly_decay", "short_term_memory")
-"""Every stage once, then those again that take up what a later one wrote: the ledger the prunes, the traces the replays."""
+"""Every stage once, then those that take up what a later one wrote: the ledger prunes, the traces replays."""
 
 Report = Callable[[str], None]
 
