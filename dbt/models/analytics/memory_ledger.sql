@@ -37,8 +37,8 @@ prunes as (
 
     select *
     from {{ ref_if_built(ref('association_homeostasis'), {
-        'agent_id': 'varchar', 'memory_id': 'varchar', 'associated_memory_id': 'varchar', 'strength': 'double',
-        'normalised_strength': 'double', 'is_pruned': 'boolean', 'pruned_at': 'timestamptz'}) }}
+        'agent_id': 'varchar', 'memory_id': 'varchar', 'associated_memory_id': 'varchar',
+        'strength_when_pruned': 'double', 'is_pruned': 'boolean', 'pruned_at': 'timestamptz'}) }}
     where is_pruned
 
 ),
@@ -136,7 +136,7 @@ decisions as (
         associated_memory_id,
         1,
         pruned_at,
-        json_object('strength', strength, 'normalised_strength', normalised_strength),
+        json_object('strength', strength_when_pruned),
         {{ parameter('association_pruning_threshold') }},
         'pruned'
     from prunes

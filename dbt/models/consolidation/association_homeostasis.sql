@@ -131,5 +131,8 @@ select
     normalised_strength,
     is_pruned,
     case when is_pruned then make_timestamptz(prunable_at_us) end as pruned_at,
+    case when is_pruned then {{ calculate_hebbian_strength(synaptic_decay(
+        'trace_when_coactive', '(prunable_at_us - epoch_us(last_coactive_at)) / 36e8'
+    )) }} end as strength_when_pruned,
     as_of
 from pruned
