@@ -46,10 +46,10 @@ setup: $(VENV)/.installed dbt/target/manifest.json ## Make .venv with `biomem` i
 dev: setup $(VENV)/.installed-dev ## The same, with what tests and linters need
 
 demo: setup ## Run the whole pipeline on a sample life, or on INPUT=file.csv[.gz]
-	@$(BIN)/biomem demo $(if $(INPUT),--input "$(INPUT)")
+	@$(BIN)/biomem demo $(if $(INPUT),--input "$(INPUT)") $(ARGS)
 
 up: setup ## Start Airflow with its UI for daily use
-	@$(BIN)/biomem up
+	@$(BIN)/biomem up $(ARGS)
 
 down: setup ## Stop it
 	@$(BIN)/biomem down
@@ -77,7 +77,7 @@ oracles: setup ## Hold the model against published human data
 	@$(BIN)/biomem oracles
 
 bench: setup ## Measure; figures go to benchmarks/RESULTS.md
-	@$(BIN)/python -m benchmarks
+	@$(BIN)/python benchmarks/rebuild.py $(ARGS)
 
 docs: dev ## Draw the pictures of docs/memory-model.md
 	@$(BIN)/python -m biomem.oracles.pictures
