@@ -68,7 +68,7 @@ changed as (
     inner join clock
         on held.agent_id = clock.agent_id
     where (held.agent_id, held.memory_id) not in (
-        select (agent_id, memory_id) from {{ ref('stg_events') }} where kind = 'encode'
+        select (agent_id, memory_id) from ({{ encoded_memories('consolidation') }})
     )
 
 ),
@@ -76,13 +76,12 @@ changed as (
 changed_sessions as (
 
     select distinct
-        events.agent_id,
-        events.session_id
-    from {{ ref('stg_events') }} as events
+        statements.agent_id,
+        statements.session_id
+    from ({{ session_statements() }}) as statements
     inner join changed
-        on events.agent_id = changed.agent_id
-        and events.source_memory_id = changed.memory_id
-    where events.session_id is not null
+        on statements.agent_id = changed.agent_id
+        and statements.source_memory_id = changed.memory_id
 
 ),
 

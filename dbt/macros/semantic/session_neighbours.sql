@@ -10,30 +10,46 @@
 select * exclude (as_of)
 from (
     select
-        events.agent_id,
-        events.memory_id,
-        lag(events.memory_id) over told as previous_memory_id,
-        events.source_memory_id,
-        lag(events.source_memory_id) over told as previous_source_memory_id,
-        events.occurred_at,
-        {{ window_start('events.occurred_at') }} as window_start,
+        statements.agent_id,
+        statements.memory_id,
+        lag(statements.memory_id) over told as previous_memory_id,
+        statements.source_memory_id,
+        lag(statements.source_memory_id) over told as previous_source_memory_id,
+        statements.occurred_at,
+        {{ window_start('statements.occurred_at') }} as window_start,
         clock.as_of
-    from {{ ref('stg_events') }} as events
+    from ({{ session_statements() }}) as statements
     inner join {{ clock }} as clock
-        on events.agent_id = clock.agent_id
+        on statements.agent_id = clock.agent_id
     {%- if sessions %}
     inner join {{ sessions }} as sessions
-        on events.agent_id = sessions.agent_id
-        and events.session_id = sessions.session_id
+        on statements.agent_id = sessions.agent_id
+        and statements.session_id = sessions.session_id
     {%- endif %}
-    -- encodings and repeats only: an access or an edit belongs to no session
-    where events.session_id is not null
     window told as (
-        partition by events.agent_id, events.session_id
-        order by events.occurred_at, events.event_id
+        partition by statements.agent_id, statements.session_id
+        order by statements.occurred_at, statements.source_memory_id
     )
 )
 where
     previous_memory_id != memory_id
     and {{ window_start('as_of') }} > window_start
+{%- endmacro %}
+
+
+{# What was told in sessions: `memory_id` is the first telling of what `source_memory_id` says. #}
+{% macro session_statements() -%}
+select
+    repeats.agent_id,
+    memories.session_id,
+    repeats.root_id as memory_id,
+    repeats.memory_id as source_memory_id,
+    repeats.occurred_at
+from {{ ref('memory_repeats') }} as repeats
+inner join {{ ref('stg_memories') }} as memories
+    on repeats.memory_id = memories.memory_id
+where
+    repeats.is_live
+    and repeats.is_seen
+    and memories.session_id is not null
 {%- endmacro %}

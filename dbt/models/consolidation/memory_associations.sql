@@ -1,5 +1,3 @@
--- depends_on: {{ ref('memory_repeats') }}
--- depends_on: {{ ref('stg_memories') }}
 {{
     config(
         materialized='incremental',
@@ -24,13 +22,10 @@ with clock as (
 numbered as (
 
     select
-        events.agent_id,
-        events.memory_id,
-        row_number() over (order by events.memory_id) as memory_no
-    from {{ ref('stg_events') }} as events
-    inner join clock
-        on events.agent_id = clock.agent_id
-    where events.kind = 'encode'
+        agent_id,
+        memory_id,
+        row_number() over (order by memory_id) as memory_no
+    from ({{ encoded_memories('consolidation') }})
 
 ),
 
@@ -61,13 +56,12 @@ reopened_windows as (
 reopened_sessions as (
 
     select distinct
-        events.agent_id,
-        events.session_id
-    from {{ ref('stg_events') }} as events
+        statements.agent_id,
+        statements.session_id
+    from ({{ session_statements() }}) as statements
     inner join reopened
-        on events.agent_id = reopened.agent_id
-        and events.memory_id = reopened.memory_id
-    where events.session_id is not null
+        on statements.agent_id = reopened.agent_id
+        and statements.memory_id = reopened.memory_id
 
 ),
 
