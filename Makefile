@@ -38,6 +38,7 @@ $(VENV)/.installed-dev: requirements-dev.lock $(VENV)/.installed
 DBT_FILES := $(shell find dbt -name target -prune -o -name logs -prune -o -type f \( -name '*.sql' -o -name '*.yml' -o -name '*.csv' \) -print)
 dbt/target/manifest.json: $(DBT_FILES) $(VENV)/.installed
 	@echo "==> parsing the dbt project"
+	@mkdir -p var
 	@$(BIN)/dbt --quiet parse --project-dir dbt --profiles-dir dbt --target test
 	@touch $@
 
