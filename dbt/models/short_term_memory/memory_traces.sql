@@ -119,6 +119,10 @@ history as (
     where
         replays.is_current
         and replays.cycle_at <= subjects.as_of
+        -- what was replayed before it turned out to be a repeat, or was deleted, has no state of its own any more
+        and subjects.repeat_of is null
+        and subjects.is_live
+        and subjects.is_seen
 
 ),
 
