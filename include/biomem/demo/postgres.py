@@ -30,7 +30,7 @@ from urllib.parse import quote
 from biomem.errors import ServiceError, SourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     import psutil
 
@@ -166,33 +166,13 @@ def connections(settings: Settings) -> Iterator[Connections]:
 def check_connection(dsn: str, name: str) -> None:
     """Connect once; raise SourceError in plain words when that fails. `name` is the setting to change."""
     import psycopg
-    from psycopg.conninfo import conninfo_to_dict
+
+    from biomem.source.dsn import explain_refusal
 
     try:
         psycopg.connect(dsn, connect_timeout=10).close()
     except psycopg.Error as error:
-        where = conninfo_to_dict(dsn)
-        place = f"{where.get('host') or where.get('hostaddr') or 'localhost'}:{where.get('port') or 5432}"
-        raise SourceError(_plain_words(str(error), where, place) + f" (set by {name})") from None
-
-
-def _plain_words(message: str, where: Mapping[str, object], place: str) -> str:
-    user, dbname = where.get("user") or "the default user", where.get("dbname") or "the default database"
-    if "password authentication failed" in message:
-        return f"PostgreSQL at {place} refused the password of user {user!r}: check the password and the user name"
-    if "no password supplied" in message:
-        return f"PostgreSQL at {place} wants a password for user {user!r}: add one to the connection string"
-    if re.search(r'database "[^"]*" does not exist', message):
-        return f"PostgreSQL at {place} has no database {dbname!r}: create it or name another one"
-    if re.search(r'role "[^"]*" does not exist', message):
-        return f"PostgreSQL at {place} has no user {user!r}: create it or name another one"
-    if "no pg_hba.conf entry" in message:
-        return f"PostgreSQL at {place} does not let user {user!r} into {dbname!r} from here: see its pg_hba.conf"
-    if "could not translate host name" in message or "resolve host" in message:
-        return f"no host is known by the name in {place}: check the spelling and the network"
-    if re.search(r"refused|No such file|timeout|timed out|unreachable|No route", message):
-        return f"no PostgreSQL answers at {place}: check that it runs and that host and port are right"
-    return f"cannot connect to PostgreSQL at {place}: {' '.join(message.split())}"
+        raise SourceError(f"{explain_refusal(str(error), dsn)} (set by {name})") from None
 
 
 class _Server:

@@ -338,10 +338,10 @@ def test_a_missing_password_is_said_in_plain_words(guarded, tmp_path):
 
 def test_an_unknown_database_or_user_is_named(postgres, tmp_path):
     host = f"host={postgres.socket_dir}"
-    assert "no database 'nowhere'" in refusal(f"{host} user=biomem dbname=nowhere", tmp_path)
+    assert 'database "nowhere"' in refusal(f"{host} user=biomem dbname=nowhere", tmp_path)
     assert "no user 'nobody_here'" in refusal(f"{host} user=nobody_here dbname=biomem", tmp_path)
 
 
 def test_a_server_that_is_not_there_is_named(tmp_path):
-    assert "no PostgreSQL answers at 127.0.0.1:1" in refusal("postgresql://u:p@127.0.0.1:1/db", tmp_path)
+    assert "127.0.0.1:1) does not answer" in refusal("postgresql://u:p@127.0.0.1:1/db", tmp_path)
     assert "no host is known" in refusal("postgresql://u:p@host.invalid/db", tmp_path)
