@@ -7,6 +7,7 @@ warehouse that died before its own commit finds another id there, and sends that
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,16 +16,18 @@ from uuid import uuid4
 from biomem.errors import PublishError
 from biomem.source.dsn import connect, place, without_secrets
 from biomem.warehouse.connection import transaction
-from biomem.warehouse.published_tables import STAGE_TABLES, PublishedTable
+from biomem.warehouse.published_tables import PARAMETERS, STAGE_TABLES, PublishedTable
 from biomem.warehouse.target_schema import ADVISORY_LOCK, migrate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
     import duckdb
     import psycopg
     from psycopg.sql import Composable
+
+    from biomem.parameters import Parameter
 
     Target = psycopg.Connection[tuple[Any, ...]]
 
@@ -63,9 +66,17 @@ class _Run:
     params_hash: str
 
 
-def publish_stage(con: duckdb.DuckDBPyConnection, stage: str, *, dsn: str, run_id: str) -> PublishResult:
+def publish_stage(
+    con: duckdb.DuckDBPyConnection,
+    stage: str,
+    *,
+    dsn: str,
+    run_id: str,
+    parameters: Mapping[str, Parameter] | None = None,
+) -> PublishResult:
     """Bring the stage's tables in schema `memory` of `dsn` up to date, in one PostgreSQL transaction.
 
+    `parameters` are those of the run, for memory.parameters; without them that table stays as it is.
     The schema is created or migrated when needed. Harmless when repeated: what is there already is not sent again.
     Raises PublishError, with the target as it was, when the run is not the stage's current one, a model is missing,
     or PostgreSQL refuses; SourceError when it cannot be reached.
@@ -75,6 +86,9 @@ def publish_stage(con: duckdb.DuckDBPyConnection, stage: str, *, dsn: str, run_i
     started = time.monotonic()
     run = _current_run(con, stage, run_id)
     tables = STAGE_TABLES[stage]
+    if parameters is not None:
+        _stage_parameters(con, parameters)
+        tables = (*tables, PARAMETERS)
     publish_id = uuid4().hex
     try:
         with connect(dsn) as pg, transaction(con):
@@ -187,6 +201,17 @@ def _stage_outgoing(con: duckdb.DuckDBPyConnection, table: PublishedTable) -> li
         f"from ({table.select})"
     )
     return columns
+
+
+def _stage_parameters(con: duckdb.DuckDBPyConnection, parameters: Mapping[str, Parameter]) -> None:
+    con.execute(
+        "create or replace temp table run_parameters (name varchar, value varchar, unit varchar, allowed varchar, "
+        "meaning varchar, source varchar, basis varchar)"
+    )
+    con.executemany(
+        "insert into run_parameters values (?, ?, ?, ?, ?, ?, ?)",
+        [(p.name, json.dumps(p.value), p.unit, p.allowed, p.meaning, p.source, p.basis) for p in parameters.values()],
+    )
 
 
 def _is_built(con: duckdb.DuckDBPyConnection, model: str) -> bool:

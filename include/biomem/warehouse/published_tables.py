@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SHORT_TERM_WINDOWS = 100
+REPLAYS_PER_MEMORY = 5
 
 
 @dataclass(frozen=True)
@@ -132,6 +133,28 @@ SEMANTIC_NETWORK = PublishedTable(
     "select agent_id, relation, source_id, target_id, strength, community_id from ltm_semantic_network",
 )
 
+GISTS = PublishedTable(
+    "gists",
+    ("agent_id", "community_id"),
+    """
+    select
+        agent_id, community_id, medoid_memory_id, medoid_centrality, terms,
+        concepts::integer as concepts, memories::integer as memories
+    from gists
+    """,
+)
+
+REPLAYS = PublishedTable(
+    "replays",
+    ("memory_id", "cycle_at"),
+    f"""
+    select memory_id, cycle_at, agent_id, priority, retention, need, stability_days, consolidation
+    from memory_replay
+    where is_current and memory_id in (select memory_id from stg_memories where is_live)
+    qualify row_number() over (partition by memory_id order by cycle_at desc) <= {REPLAYS_PER_MEMORY}
+    """,
+)
+
 DECISIONS = PublishedTable(
     "decisions",
     ("decision_id",),
@@ -149,9 +172,15 @@ HEALTH = PublishedTable(
     "select agent_id, layer, metric, measured_at, value from memory_health",
 )
 
+PARAMETERS = PublishedTable(
+    "parameters",
+    ("name",),
+    "select name, value, unit, allowed, meaning, source, basis from run_parameters",
+)
+
 STAGE_TABLES: Mapping[str, tuple[PublishedTable, ...]] = {
     "short_term_memory": (MEMORIES, WORKING_MEMORY, SHORT_TERM),
-    "consolidation": (LONG_TERM, ASSOCIATIONS, CONCEPTS),
+    "consolidation": (LONG_TERM, REPLAYS, ASSOCIATIONS, CONCEPTS),
     "nightly_decay": (MEMORIES, DECISIONS, HEALTH),
-    "weekly_homeostasis": (ASSOCIATIONS, SEMANTIC_NETWORK),
+    "weekly_homeostasis": (ASSOCIATIONS, SEMANTIC_NETWORK, GISTS),
 }

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
+from biomem.parameters import load_parameters
 from biomem.settings import load_settings
 from biomem.warehouse.connection import open_warehouse
 from biomem.warehouse.context import complete_stage
@@ -40,8 +41,15 @@ class DuckDBToPostgresOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         self.log.info("%s", describe_interval(context))
         run_id = context["run_id"]
-        with open_warehouse(load_settings(), purpose=f"task {self.task_id} of {self.stage}") as con:
-            result = publish_stage(con, self.stage, dsn=conninfo(self.target_conn_id), run_id=run_id)
+        settings = load_settings()
+        with open_warehouse(settings, purpose=f"task {self.task_id} of {self.stage}") as con:
+            result = publish_stage(
+                con,
+                self.stage,
+                dsn=conninfo(self.target_conn_id),
+                run_id=run_id,
+                parameters=load_parameters(settings),
+            )
             complete_stage(con, self.stage, run_id)
         self.log.info("%s", result.describe())
         return asdict(result)

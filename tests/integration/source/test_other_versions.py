@@ -89,11 +89,19 @@ def test_memories_and_accesses_are_pulled_and_results_published(memories, settin
             "create table memory_associations as select 'default' as agent_id, 'a' as memory_a, 'late' as memory_b, "
             "1.0 as trace, timestamptz '2025-06-01' as last_coactive_at, 1 as coactivations"
         )
+        con.execute(
+            "create table gists as select 'default' as agent_id, 'tea' as community_id, 'a' as medoid_memory_id, "
+            "0.5 as medoid_centrality, ['tea', 'cup'] as terms, 2::bigint as concepts, 1::bigint as memories"
+        )
         as_of = result_time(con)
         begin_stage(con, "short_term_memory", run_id="r", as_of=as_of, params_hash="p")
         begin_stage(con, "weekly_homeostasis", run_id="r", as_of=as_of, params_hash="p")
         publish_stage(con, "weekly_homeostasis", dsn=dsn, run_id="r")
     assert memories.execute("select target_id from memory.semantic_network").fetchall() == [("tea",)]
+    assert memories.execute("select terms from memory.gists").fetchall() == [(["tea", "cup"],)]
+    assert memories.execute("select memory.retention(1, '2025-01-01+00', '2025-01-02+00')").fetchone() == (
+        pytest.approx(0.9),
+    )
 
 
 def result_time(con):

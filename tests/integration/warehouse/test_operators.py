@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from airflow.sdk.exceptions import AirflowSkipException
 from biomem.errors import ConfigurationError, SourceError
-from biomem.parameters import params_hash
+from biomem.parameters import load_parameters, params_hash
 from biomem.settings import load_settings
 from biomem.warehouse.connection import open_warehouse
 from biomem_airflow.hooks.conninfo import conninfo
@@ -121,11 +121,23 @@ def test_publishing_completes_the_run(airflow_env, pg):
             "create table concepts (agent_id varchar, concept varchar, kind varchar, memories integer, "
             "first_mentioned_at timestamptz, last_mentioned_at timestamptz)"
         )
+        con.execute(
+            "create table memory_replay (memory_id varchar, cycle_at timestamptz, agent_id varchar, priority double, "
+            "retention double, need double, stability_days double, consolidation double, is_current boolean)"
+        )
         con.execute("insert into concepts values ('default', 'tea', 'term', 2, '2025-01-01', '2025-01-01')")
     begin(stage="consolidation")
     result = DuckDBToPostgresOperator(task_id="publish", stage="consolidation").execute(CONTEXT)
     assert json.loads(json.dumps(result)) == result
-    assert result["rows_written"] == {"long_term": 0, "associations": 0, "concepts": 1}
+    parameters = load_parameters(airflow_env)
+    assert result["rows_written"] == {
+        "long_term": 0,
+        "replays": 0,
+        "associations": 0,
+        "concepts": 1,
+        "parameters": len(parameters),
+    }
+    assert pg.execute("select count(*) from memory.parameters").fetchone() == (len(parameters),)
     assert pg.execute("select run_id, stage from memory.runs").fetchall() == [("manual__1", "consolidation")]
     with open_warehouse(airflow_env) as con:
         assert con.execute(

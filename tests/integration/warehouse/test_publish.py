@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 import psycopg
 import pytest
+from biomem.domain import retention as equations
 from biomem.errors import PublishError
+from biomem.parameters import load_parameters
 from biomem.warehouse.connection import open_warehouse
 from biomem.warehouse.context import begin_stage
 from biomem.warehouse.publish import publish_stage
@@ -212,6 +216,42 @@ def test_readers_never_see_half_a_publication(dsn, publish, change):
     assert seen <= {(f"{{{number}}}", f"{{{number}}}") for number in range(1, 7)}
 
 
+def test_a_reader_who_asks_several_times_in_one_transaction_sees_one_publication(dsn, publish, change):
+    publish("r0")
+    with psycopg.connect(dsn) as pg:
+        pg.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        for number in range(1, 4):
+            (first,) = pg.execute("select run_id from memory.runs order by sequence desc limit 1").fetchone()
+            change(f"update memory_traces set stability_days = {number}")
+            publish(f"r{number}")
+            stamps = pg.execute("select distinct run_id from memory.memories").fetchall()
+            assert stamps == [(first,)] == [(f"r{number - 1}",)]
+            pg.rollback()
+
+
+def test_the_parameters_of_the_run_are_published_and_followed(pg, publish, models, dsn, settings):
+    publish("r1")
+    parameters = load_parameters(settings)
+    weights = [*parameters["fsrs_weights"].value[:20], 0.5]
+    changed = {
+        **parameters,
+        "fsrs_weights": replace(parameters["fsrs_weights"], value=weights),
+        "synaptic_decay_rate": replace(parameters["synaptic_decay_rate"], value=0.1),
+    }
+    with open_warehouse(models) as con:
+        begin_stage(con, "short_term_memory", run_id="r2", as_of=T, params_hash="q")
+        publish_stage(con, "short_term_memory", dsn=dsn, run_id="r2", parameters=changed)
+    assert dict(pg.execute("select name, value from memory.parameters").fetchall()) == {
+        name: parameter.value for name, parameter in changed.items()
+    }
+    retained, strength = pg.execute(
+        "select memory.retention(1, '2025-01-01+00', '2025-01-11+00'),"
+        " memory.association_strength(1, '2025-01-01+00', '2025-01-01 10:00+00')"
+    ).fetchone()
+    assert retained == pytest.approx(equations.retention(10, 1, weights=weights))
+    assert strength == pytest.approx(1 - math.exp(-math.exp(-0.1 * 10)))
+
+
 def test_hostile_content_and_ids_arrive_exactly(pg, publish, change):
     text = "😀 שלום \\N \\. tab\t line\n \"quotes\" 'single' {curly} %s " + "x" * 1_000_000
     hostile = "a\\b\t'\"],[\n"
@@ -319,6 +359,41 @@ def test_every_table_and_column_of_the_schema_explains_itself(pg, dsn):
             """
         ).fetchall()
         == []
+    )
+
+
+def test_every_function_of_the_schema_explains_itself(pg, dsn):
+    ensure_target_schema(dsn)
+    silent = pg.execute(
+        "select proname from pg_proc where pronamespace = 'memory'::regnamespace "
+        "and obj_description(oid, 'pg_proc') is null"
+    ).fetchall()
+    assert silent == []
+
+
+def test_every_published_row_tells_the_run_that_wrote_it(pg, dsn):
+    ensure_target_schema(dsn)
+    for table in {table.name for tables in STAGE_TABLES.values() for table in tables} | {"parameters", "runs"}:
+        columns = pg.execute(
+            "select attname from pg_attribute where attrelid = %s::regclass and attnotnull", [f"memory.{table}"]
+        ).fetchall()
+        assert {("run_id",), ("params_hash",), ("as_of",)} <= set(columns), table
+
+
+def test_a_schema_of_the_first_version_is_brought_up_to_date_with_its_rows(pg, dsn):
+    first, *_ = read_migrations(MIGRATIONS)
+    pg.execute("create schema memory; create table memory.schema_version (version integer primary key, name text)")
+    pg.execute(first.sql)
+    pg.execute("insert into memory.schema_version values (1, %s)", [first.name])
+    pg.execute(
+        "insert into memory.concepts values ('ada', 'tea', 'tag', 1, '2025-01-01+00', '2025-01-01+00', 'r', 'p', %s)",
+        [T],
+    )
+    newest = len(read_migrations(MIGRATIONS))
+    assert ensure_target_schema(dsn) == newest
+    assert pg.execute("select concept from memory.concepts").fetchall() == [("tea",)]
+    assert pg.execute("select array_agg(version order by version) from memory.schema_version").fetchone() == (
+        list(range(1, newest + 1)),
     )
 
 
