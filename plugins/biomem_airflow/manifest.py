@@ -19,11 +19,14 @@ MADE = ("target", "logs")
 def is_stale(settings: Settings) -> bool:
     """Whether a model could be missing in the DAGs: the project has changed since its manifest was made."""
     manifest = settings.manifest_path
-    if not manifest.exists():
-        return True
+    return not manifest.exists() or last_change(settings) > manifest.stat().st_mtime
+
+
+def last_change(settings: Settings) -> float:
+    """When a file of the dbt project was last written (seconds since 1970)."""
     files = (path for path in settings.dbt_dir.rglob("*") if path.suffix in SUFFIXES)
     own = (path for path in files if path.relative_to(settings.dbt_dir).parts[0] not in MADE)
-    return any(path.stat().st_mtime > manifest.stat().st_mtime for path in own)
+    return max((path.stat().st_mtime for path in own), default=0.0)
 
 
 def make(settings: Settings) -> None:
