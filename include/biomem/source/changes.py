@@ -25,6 +25,7 @@ SOURCE_COLUMNS = (
     "tags",
     "metadata",
     "deleted_at",
+    "embedding",
 )
 
 

@@ -118,7 +118,7 @@ def pull_source(
 
 
 def _stage(con: duckdb.DuckDBPyConnection, source: SourceTable, dsn: str, reconcile: bool) -> _Staged:
-    shape = describe_table(dsn, source.schema, source.table)
+    shape = describe_table(dsn, source.schema, source.table, source.expressions)
     plan = plan_columns(source, shape)
     # a changed mapping changes every row, so it is part of what makes the table the same as before
     identity = f"{shape.identity}/{sha256(plan.select_list.encode()).hexdigest()[:12]}"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from biomem.errors import SourceError
 from biomem.source.dsn import connect, place, without_secrets
+from biomem.source.expressions import describe_expressions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,7 +24,8 @@ class TableShape:
     """A table as the catalog describes it.
 
     `identity` changes when the table is another one than before although it has the same name (server, database or
-    table made anew). `unique_columns` are those with a unique index on them alone.
+    table made anew). `unique_columns` are those with a unique index on them alone. `expressions` holds the types of
+    the mapping's expressions by our names.
     """
 
     schema: str
@@ -31,19 +33,26 @@ class TableShape:
     identity: str
     columns: Mapping[str, str]  # name to type, as format_type writes it
     unique_columns: frozenset[str]
+    expressions: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def label(self) -> str:
         return f"{self.schema}.{self.table}"
 
 
-def describe_table(dsn: str, schema: str, table: str) -> TableShape:
-    """The shape of a table. Raises SourceError when it is out of reach, missing, no table, or not ours to read."""
+def describe_table(dsn: str, schema: str, table: str, expressions: Mapping[str, str] | None = None) -> TableShape:
+    """The shape of a table, and the types of `expressions` (by our names) over it, which are not executed.
+
+    Raises SourceError when the table is out of reach, missing, no table, or not ours to read, and for an expression
+    that PostgreSQL does not take.
+    """
     import psycopg
 
     try:
         with connect(dsn, autocommit=True) as con:
-            return _inspect(con, schema, table)
+            shape = _inspect(con, schema, table)
+            types = describe_expressions(con, schema, table, expressions or {})
+            return replace(shape, expressions=types)
     except psycopg.Error as error:
         reason = without_secrets(str(error), dsn)
         raise SourceError(f"{schema}.{table} cannot be looked up in PostgreSQL ({place(dsn)}): {reason}") from None
@@ -81,12 +90,19 @@ def _inspect(con: psycopg.Connection[tuple[Any, ...]], schema: str, table: str) 
 
 def _columns(con: psycopg.Connection[tuple[Any, ...]], oid: int) -> dict[str, str]:
     rows = con.execute(
-        # a domain counts as the type below it
+        # a domain counts as the type below it, and so does a domain over a domain
         """
-        select a.attname::text, format_type(coalesce(nullif(t.typbasetype, 0), t.oid), null)
-        from pg_attribute a join pg_type t on t.oid = a.atttypid
-        where a.attrelid = %s and a.attnum > 0 and not a.attisdropped
-        order by a.attnum
+        with recursive types as (
+            select attname, attnum, atttypid as oid
+            from pg_attribute where attrelid = %s and attnum > 0 and not attisdropped
+            union all
+            select types.attname, types.attnum, t.typbasetype
+            from types join pg_type t on t.oid = types.oid where t.typtype = 'd'
+        )
+        select types.attname::text, format_type(t.oid, null)
+        from types join pg_type t on t.oid = types.oid
+        where t.typtype <> 'd'
+        order by types.attnum
         """,
         [oid],
     ).fetchall()
