@@ -2,6 +2,7 @@
 -- biomem_agent   what your agents log in as: owns the table of memories, reads what the pipeline made of them
 -- biomem_reader  the pipeline's eyes: SELECT on the source tables
 -- biomem_writer  the pipeline's hand: owns schema memory, nothing else
+-- memory_reader, memory_access_writer   what biomem_agent may do in schema memory: read, log accesses
 
 -- the server's log must not quote a password, not even when a statement fails
 set log_statement = 'none';
@@ -11,6 +12,11 @@ set log_min_duration_statement = -1;
 select format('create role %I login', name)
 from unnest(array['airflow', 'biomem_agent', 'biomem_reader', 'biomem_writer']) as wanted (name)
 where not exists (select from pg_roles where rolname = name) \gexec
+
+select format('create role %I nologin', name)
+from unnest(array['memory_reader', 'memory_access_writer']) as wanted (name)
+where not exists (select from pg_roles where rolname = name) \gexec
+grant memory_reader, memory_access_writer to biomem_agent;
 
 \set airflow_password `cat /run/secrets/airflow_db_password`
 \set agent_password `cat /run/secrets/agent_password`

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from biomem.errors import PublishError
 from biomem.source.dsn import connect, place, without_secrets
+from biomem.warehouse.roles import protect
 from biomem.warehouse.schema import read_migrations
 
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ def migrate(pg: psycopg.Connection[tuple[Any, ...]]) -> int:
     for migration in migrations[version:]:
         pg.execute(migration.sql.encode())
         pg.execute("insert into memory.schema_version values (%s, %s)", [migration.version, migration.name])
+    if version < len(migrations):
+        protect(pg)
     return len(migrations)
 
 
