@@ -211,6 +211,13 @@ def test_a_pipeline_that_may_not_make_roles_still_keeps_agents_apart_and_prints_
     assert any(line.startswith("grant select on") and '"memory_reader"' in line for line in printed)
 
 
+def test_a_reader_may_compute_what_a_memory_is_worth(target, role):
+    roles.grant(target, role, ["ada"], may_log=False)
+    become(target, role)
+    worth = "select memory.retention(1, timestamptz '2026-01-01', timestamptz '2026-01-02')"
+    assert target.execute(worth).fetchone()[0] == pytest.approx(0.9)
+
+
 def test_a_role_that_is_not_there_is_named(target):
     with pytest.raises(ConfigurationError, match="there is no role 'nobody'"):
         roles.grant(target, "nobody", ["ada"])
