@@ -156,6 +156,12 @@ def _decisions(con: duckdb.DuckDBPyConnection, memory_id: str) -> list[Chapter]:
 def _decision_words(decision: dict[str, Any], numbers: dict[str, Any]) -> str:
     at, threshold = decision["decided_at"].astimezone(timezone.utc), decision["threshold"]
     what = decision["decision"]
+    if what == "demote" and "budget" in numbers:
+        return (
+            f"forgotten {at:%Y-%m-%d}: over the budget: rank {numbers['rank']} > {numbers['budget']} of "
+            f"{numbers['memories']} memories, by the retention {_number(numbers['retention_expected'])} expected "
+            f"{numbers['horizon_days']:g} days later (that night it was {_number(numbers['retention'])})"
+        )
     if what == "demote":
         return f"forgotten {at:%Y-%m-%d}: retention {_below(numbers['retention'], threshold)}"
     if what == "restore":

@@ -34,6 +34,7 @@ class Parameter:
     high: Any = None
     choices: tuple[Any, ...] | None = None
     whole: bool = False
+    share_or_count: bool = False
     optional: bool = False
 
     @property
@@ -45,8 +46,11 @@ class Parameter:
             return f"a {self.unit}"
         if isinstance(self.low, list):
             return f"a list of {len(self.low)} numbers ({self.unit})"
+        or_null = " or null" if self.optional else ""
+        if self.share_or_count:
+            return f"a share above 0 and at most 1.0, or a whole number of memories{or_null}"
         kind = "a whole number" if self.whole else "a number"
-        return f"{kind} from {self.low} to {self.high} ({self.unit})" + (" or null" if self.optional else "")
+        return f"{kind} from {self.low} to {self.high} ({self.unit}){or_null}"
 
 
 def load_parameters(settings: Settings) -> dict[str, Parameter]:
@@ -114,7 +118,11 @@ def _check(parameter: Parameter, path: Path) -> None:
         for index, (number, low, high) in enumerate(zip(value, parameter.low, parameter.high, strict=True)):
             if not _in_range(number, low, high):
                 raise _refusal(f"{parameter.name}[{index}]", number, f"a number from {low} to {high}", path)
-    elif not _in_range(value, parameter.low, parameter.high) or (parameter.whole and not isinstance(value, int)):
+    elif (
+        not _in_range(value, parameter.low, parameter.high)
+        or (parameter.whole and not isinstance(value, int))
+        or (parameter.share_or_count and value > 1 and not isinstance(value, int))
+    ):
         raise _refusal(parameter.name, value, parameter.allowed, path)
 
 

@@ -63,6 +63,7 @@ PARITIES = {
         retention.restudy_stability, "double double double integer", STABILITIES, DIFFICULTIES, DAYS, GRADES
     ),
     "replay_stability": _grid(retention.replay_stability, "double", (*STABILITIES, 36000.0, 40000.0)),
+    "kept_within": _grid(retention.kept_within, "bigint", (None, 0, 1, 7)),
     "base_level": Parity(
         working_memory.base_level,
         ("bigint", "double", "double[]"),
@@ -162,6 +163,14 @@ def test_capacity_follows_the_profile(profile: str, scratch_project: Any) -> Non
     scratch_project.add_model("capacity", "{{ working_memory_capacity() }}")
     expected_capacity = working_memory.working_memory_capacity(profile, scratch_project.vars["working_memory_capacity"])
     assert int(scratch_project.compiled()["capacity"]) == expected_capacity
+
+
+@pytest.mark.parametrize("budget", [0.25, 0.1, 1.0, 1, 4, 1_000_000])
+def test_the_budget_is_a_share_or_a_count(budget: float, scratch_project: Any, con: duckdb.DuckDBPyConnection) -> None:
+    scratch_project.project["vars"] = {**scratch_project.vars, "memory_budget": budget}
+    scratch_project.add_model("kept", "select {{ kept_within('n') }} from unnest([0, 1, 7, 30, 1000]) as _(n)")
+    kept = [row[0] for row in con.execute(scratch_project.compiled()["kept"]).fetchall()]
+    assert kept == [retention.kept_within(n, memory_budget=budget) for n in (0, 1, 7, 30, 1000)]
 
 
 def test_every_macro_has_a_parity_case() -> None:

@@ -36,6 +36,9 @@ OUT_OF_RANGE = [
     ("merge_repeats", "yes"),
     ("salience_good", 0.9),
     ("night_time_zone", ""),
+    ("memory_budget", 0),
+    ("memory_budget", 1.5),
+    ("memory_budget", "half"),
 ]
 
 
@@ -65,7 +68,7 @@ def test_dbt_refuses_what_the_command_line_refuses(scratch_project: ScratchProje
     scratch_project.project["on-run-start"] = ["{{ validate_parameters() }}"]
     # a few of different kinds: a run of dbt takes seconds
     kinds = dict(OUT_OF_RANGE)
-    for name in ("working_memory_profile", "synaptic_decay_rate", "fsrs_weights"):
+    for name in ("working_memory_profile", "synaptic_decay_rate", "fsrs_weights", "memory_budget"):
         value = kinds[name]
         scratch_project.project["vars"] = {**scratch_project.vars, name: value}
         outcome = scratch_project.run("run", "--no-partial-parse")

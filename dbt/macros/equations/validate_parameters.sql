@@ -21,6 +21,8 @@
                 {{ require_in_range(name ~ '[' ~ loop.index0 ~ ']', number, documented['low'][loop.index0],
                                     documented['high'][loop.index0], documented['unit'], false) }}
             {%- endfor -%}
+        {%- elif documented.get('share_or_count') and value is number and value > 1 and value is not integer -%}
+            {{ refuse_parameter(name, value, 'a share above 0 and at most 1.0, or a whole number of memories') }}
         {%- else -%}
             {{ require_in_range(name, value, documented['low'], documented['high'], documented['unit'], documented.get('whole', false)) }}
         {%- endif -%}

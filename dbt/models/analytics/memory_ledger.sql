@@ -105,9 +105,18 @@ decisions as (
         null,
         lapse,
         demoted_at,
-        json_object('retention', retention, 'stability_days', stability_days, 'last_accessed_at', last_accessed_at),
-        {{ parameter('forgetting_threshold') }},
-        'forgotten'
+        case
+            when position is null then
+                json_object('retention', retention, 'stability_days', stability_days, 'last_accessed_at', last_accessed_at)
+            else json_object(
+                'retention', retention, 'stability_days', stability_days, 'last_accessed_at', last_accessed_at,
+                'rank', position, 'budget', kept, 'memories', memories,
+                'retention_expected', expected_retention,
+                'horizon_days', {{ parameter('memory_budget_horizon_days') }}
+            )
+        end,
+        case when position is null then {{ parameter('forgetting_threshold') }} else kept end,
+        case when position is null then 'forgotten' else 'forgotten, over budget' end
     from lapses
 
     union all

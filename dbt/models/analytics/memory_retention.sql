@@ -88,7 +88,7 @@ nights as (
 
 ),
 
-demotions as (
+faded as (
 
     select
         nights.memory_no,
@@ -101,6 +101,28 @@ demotions as (
         on nights.memory_no = subjects.memory_no
     where nights.night_us < coalesce(nights.next_us, subjects.as_of_us + 1)
     group by nights.memory_no, nights.access_count
+
+),
+
+{{ over_budget('over_budget', 'folded', 'subjects', 'faded') }},
+
+demotions as (
+
+    select * from over_budget
+
+    union all
+
+    select
+        faded.*,
+        null,
+        null,
+        null,
+        null
+    from faded
+    anti join over_budget
+        on
+            faded.memory_no = over_budget.memory_no
+            and faded.access_count = over_budget.access_count
 
 ),
 
@@ -126,7 +148,11 @@ lapses as (
                 elapsed_days('demotions.last_accessed_us', 'demotions.demoted_us'), 'demotions.stability_days') }},
             'stability_days': demotions.stability_days,
             'last_accessed_at': make_timestamptz(demotions.last_accessed_us),
-            'restored_at': make_timestamptz(restorations.restored_us)
+            'restored_at': make_timestamptz(restorations.restored_us),
+            'expected_retention': demotions.expected_retention,
+            'position': demotions.position,
+            'kept': demotions.kept,
+            'memories': demotions.memories
         } order by demotions.demoted_us) as lapses
     from demotions
     left join restorations

@@ -6,7 +6,7 @@ Sources: FSRS-6 (Ye 2024, the scheduler's published default weights); Ebbinghaus
 
 from __future__ import annotations
 
-from math import exp
+from math import ceil, exp
 from typing import TYPE_CHECKING
 
 from biomem.domain.numbers import clamp, require_positive
@@ -180,6 +180,18 @@ def replay_stability(stability_days: float, *, replay_stability_factor: float = 
     """
     require_positive("stability_days", stability_days)
     return max(stability_days, min(stability_days * replay_stability_factor, MAXIMUM_STABILITY_DAYS))
+
+
+def kept_within(memories: int, *, memory_budget: float | None = None) -> float | None:
+    """How many of an agent's `memories` a budget keeps; None without one.
+
+    A budget is a share above 0 up to 1.0, rounded up to whole memories, or a count (an int of at least 1).
+    """
+    if memory_budget is None:
+        return None
+    if isinstance(memory_budget, int):
+        return float(min(memories, memory_budget))
+    return float(ceil(memories * memory_budget - 1e-9))
 
 
 def _raw_first_difficulty(grade: int, weights: Sequence[float]) -> float:

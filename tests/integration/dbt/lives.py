@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
+import yaml
 from biomem.settings import load_settings
 from biomem.warehouse.connection import open_warehouse
 from biomem.warehouse.context import STAGES, begin_stage, complete_stage
@@ -34,6 +36,18 @@ class Life:
         self.settings: Settings = replace(load_settings(home), threads=2, max_memory="1GB")
         self.batch = 0
         self.runs = 0
+
+    def set_parameters(self, **values: Any) -> None:
+        """Compute with other parameters from now on, in a copy of the dbt project."""
+        root = self.settings.home / f"project-{self.runs}"
+        shutil.copytree(
+            self.settings.dbt_dir, root / "dbt", ignore=shutil.ignore_patterns("target", "logs"), dirs_exist_ok=True
+        )
+        path = root / "dbt" / "dbt_project.yml"
+        project = yaml.safe_load(path.read_text(encoding="utf-8"))
+        project["vars"].update(values)
+        path.write_text(yaml.safe_dump(project, sort_keys=False), encoding="utf-8")
+        self.settings = replace(self.settings, project_root=root)
 
     @contextmanager
     def open(self) -> Iterator[duckdb.DuckDBPyConnection]:
