@@ -96,8 +96,10 @@ class Life:
         con.execute("delete from raw.memories where memory_id = ?", [row["memory_id"]])
         con.execute(
             """
-            insert into raw.memories values ('test', $memory_id, $agent_id, $session_id, $speaker, $content,
-                $occurred_at, $updated_at, $importance, $arousal, $tags, null, null, 0, $batch)
+            insert into raw.memories (source_name, memory_id, agent_id, session_id, speaker, content, occurred_at,
+                updated_at, importance, arousal, tags, text_arousal, batch_id)
+            values ('test', $memory_id, $agent_id, $session_id, $speaker, $content, $occurred_at, $updated_at,
+                $importance, $arousal, $tags, 0, $batch)
             """,
             {
                 **{name: row.get(name) for name in ("updated_at", "importance", "arousal")},
