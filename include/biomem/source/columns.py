@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from biomem.errors import SourceError
+from biomem.source import casts
 from biomem.source.mapping import REQUIRED, SYNONYMS, Column
+from biomem.warehouse.connection import quote_identifier, quote_literal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -14,17 +16,8 @@ if TYPE_CHECKING:
     from biomem.source.mapping import SourceTable
     from biomem.source.table import TableShape
 
-TIMESTAMPS = {
-    "timestamp with time zone": "{}",
-    "timestamp without time zone": "({} at time zone 'UTC')",
-    "date": "({}::timestamp at time zone 'UTC')",
-}
-INTEGERS = ("smallint", "integer", "bigint")
-NUMBERS = (*INTEGERS, "numeric", "real", "double precision")
-TEXTS = ("text", "character varying", "character", "citext")
-JSONS = ("json", "jsonb")
-# what Python, DuckDB and PostgreSQL all can hold
-FIRST_INSTANT, LAST_INSTANT = "0001-01-01 00:00:00+00", "9999-12-31 00:00:00+00"
+ACCESS_KINDS = ("retrieve", "restudy")
+DEFAULT_GRADE = 3
 
 
 @dataclass(frozen=True)
@@ -45,66 +38,96 @@ class ColumnPlan:
 
 
 @dataclass(frozen=True)
-class _Read:
-    """One of our columns in SQL, its type as format_type writes it, and what to call it in a message."""
+class AccessPlan:
+    """How to read an access log.
 
-    sql: str
-    kind: str
-    label: str
+    `select_list` yields the columns of `raw.access_log` that come from the source, and `problem`: why a row cannot be
+    taken, or null. The other fields are as in `ColumnPlan`.
+    """
+
+    select_list: str
+    key: str
+    has_key: bool
+    found: Mapping[str, str]
 
 
 def plan_columns(source: SourceTable, shape: TableShape) -> ColumnPlan:
     """Find, check and cast the columns. Raises SourceError naming the column, the table and what there is."""
-    found = _find(source, shape)
-    reads = {ours: _read(column, ours, shape) for ours, column in found.items()}
-
-    def text(ours: str, otherwise: str = "null::text") -> str:
-        return f"{reads[ours].sql}::text" if ours in reads else otherwise
-
-    def cast(ours: str, how: Callable[[_Read], str]) -> str:
-        return how(reads[ours]) if ours in reads else "null"
-
-    occurred_at, updated_at = _instant(reads["occurred_at"]), cast("updated_at", _instant)
-    key, content = text("memory_id"), reads["content"]
-    # bytea::text is a hex dump, which nobody wants to remember
-    if content.kind == "bytea":
-        raise SourceError(f"{content.label} is bytea; map `content:` to a text column")
+    found = find_columns(source, shape)
+    cast = _Caster(found, shape)
+    occurred_at, updated_at = cast("occurred_at", casts.instant), cast("updated_at", casts.instant)
+    key = cast("memory_id", casts.label)
     expressions = {
         "memory_id": key,
-        "agent_id": f"coalesce({text('agent_id', 'null')}, {_literal(source.agent_id)})",
-        "session_id": text("session_id"),
-        "speaker": text("speaker"),
-        "content": text("content"),
-        "occurred_at": f"case when {_is_holdable(occurred_at)} then {occurred_at} end",
-        "updated_at": f"(case when {_is_holdable(updated_at)} then {updated_at} end)::timestamptz",
-        "importance": f"({cast('importance', _number)})::float8",
-        "arousal": f"({cast('arousal', _number)})::float8",
-        "tags": f"({cast('tags', _tags)})::text[]",
-        "metadata": f"({cast('metadata', _metadata)})::text",
-        "deleted_at": f"({_deleted_at(cast('deleted_at', _instant), occurred_at)})::timestamptz",
-        "embedding": f"({cast('embedding', _embedding)})::real[]",
-        "problem": (
-            f"case when {key} is null then 'no id' when {occurred_at} is null then 'no time' "
-            f"when not {_is_holdable(occurred_at)} then 'a time outside the years 1 to 9999' end"
-        ),
+        "agent_id": f"coalesce({cast('agent_id', casts.label)}, {quote_literal(source.agent_id)})",
+        "session_id": f"({cast('session_id', casts.label)})::text",
+        "speaker": f"({cast('speaker', casts.label)})::text",
+        "content": cast("content", casts.text),
+        "occurred_at": f"case when {casts.is_holdable(occurred_at)} then {occurred_at} end",
+        "updated_at": f"(case when {casts.is_holdable(updated_at)} then {updated_at} end)::timestamptz",
+        "importance": f"({cast('importance', casts.number)})::float8",
+        "arousal": f"({cast('arousal', casts.number)})::float8",
+        "tags": f"({cast('tags', casts.tags)})::text[]",
+        "metadata": f"({cast('metadata', casts.metadata)})::text",
+        "deleted_at": f"({casts.deletion(cast('deleted_at', casts.instant), occurred_at)})::timestamptz",
+        "embedding": f"({cast('embedding', casts.embedding)})::real[]",
+        "problem": _problem(key, occurred_at),
     }
-    select_list = ", ".join(f"{sql} as {ours}" for ours, sql in expressions.items())
     is_deleted = f"{expressions['deleted_at']} is not null"
     key_list = f"{key} as memory_id, {is_deleted} as is_deleted, {expressions['problem']} as problem"
-    has_key = found["memory_id"].name in shape.unique_columns
-    shown = {ours: column.name or str(column.expression) for ours, column in found.items()}
-    return ColumnPlan(select_list, key_list, key, has_key, shown)
+    return ColumnPlan(_listed(expressions), key_list, key, _has_key(found["memory_id"], shape), _shown(found))
 
 
-def _read(column: Column, ours: str, shape: TableShape) -> _Read:
+def plan_accesses(source: SourceTable, shape: TableShape) -> AccessPlan:
+    """The same for an access log. An access without a kind is a retrieval, and one without a grade was good (3)."""
+    found = find_columns(source, shape)
+    cast = _Caster(found, shape)
+    key, accessed_at = cast("access_id", casts.label), cast("accessed_at", casts.instant)
+    memory_id = cast("memory_id", casts.label)
+    kind = f"coalesce({cast('kind', casts.label)}, '{ACCESS_KINDS[0]}')"
+    grade = f"coalesce({cast('grade', casts.number)}, {DEFAULT_GRADE})"
+    kinds = ", ".join(f"'{name}'" for name in ACCESS_KINDS)
+    expressions = {
+        "access_id": key,
+        "memory_id": memory_id,
+        "agent_id": f"coalesce({cast('agent_id', casts.label)}, {quote_literal(source.agent_id)})",
+        "accessed_at": f"case when {casts.is_holdable(accessed_at)} then {accessed_at} end",
+        "kind": kind,
+        "grade": f"case when {grade} in (1, 2, 3, 4) then ({grade})::integer end",
+        "problem": (
+            f"coalesce({_problem(key, accessed_at)}, case when {memory_id} is null then 'no memory id' "
+            f"when {kind} not in ({kinds}) then 'a kind other than {' and '.join(ACCESS_KINDS)}' "
+            f"when {grade} not in (1, 2, 3, 4) then 'a grade other than 1, 2, 3 and 4' end)"
+        ),
+    }
+    return AccessPlan(_listed(expressions), key, _has_key(found["access_id"], shape), _shown(found))
+
+
+class _Caster:
+    """Casts our columns by the types that were found; a column that was not found is null."""
+
+    def __init__(self, found: Mapping[str, Column], shape: TableShape) -> None:
+        self.values = {ours: read_column(column, ours, shape) for ours, column in found.items()}
+
+    def __call__(self, ours: str, how: Callable[[casts.Value], str]) -> str:
+        return how(self.values[ours]) if ours in self.values else "null"
+
+
+def read_column(column: Column, ours: str, shape: TableShape) -> casts.Value:
+    """A mapped column as SQL, with its type."""
     if column.name is not None:
-        return _Read(_quote(column.name), shape.columns[column.name], f"column {shape.label}.{column.name}")
-    return _Read(f"({column.expression})", shape.expressions[ours], f"the expression for {ours} of {shape.label}")
+        return casts.Value(
+            quote_identifier(column.name), shape.columns[column.name], f"column {shape.label}.{column.name}"
+        )
+    return casts.Value(f"({column.expression})", shape.expressions[ours], f"the expression for {ours} of {shape.label}")
 
 
-def _find(source: SourceTable, shape: TableShape) -> dict[str, Column]:
-    """What each of our columns is read from: as mapped, else by name."""
-    by_lower = {name.lower(): name for name in reversed(list(shape.columns))}
+def find_columns(source: SourceTable, shape: TableShape) -> dict[str, Column]:
+    """What each of our columns is read from: as mapped, else by its name, however that is written (createdAt).
+
+    Raises SourceError for a mapped column that is not there and for a required one that was not found.
+    """
+    by_plain = {_plain(name): name for name in reversed(list(shape.columns))}
     found: dict[str, Column] = {}
     for ours, names in SYNONYMS[source.kind].items():
         mapped = source.columns.get(ours)
@@ -118,9 +141,11 @@ def _find(source: SourceTable, shape: TableShape) -> dict[str, Column]:
                 found[ours] = mapped
             continue
         taken = {column.name for column in (*source.columns.values(), *found.values())}
-        free = [by_lower[name] for name in names if name in by_lower and by_lower[name] not in taken]
+        named = [by_plain[plain] for plain in map(_plain, names) if plain in by_plain]
+        free = [name for name in named if name not in taken]
         if ours == "embedding":
-            free = [name for name in free if _is_vector(shape.columns[name])]
+            # found by name alone it must not stop a pull that never asked for it
+            free = [name for name in free if casts.is_vector(shape.columns[name])]
         if free:
             found[ours] = Column(name=free[0])
     missing = [ours for ours in REQUIRED[source.kind] if ours not in found]
@@ -133,75 +158,24 @@ def _find(source: SourceTable, shape: TableShape) -> dict[str, Column]:
     return found
 
 
-def _instant(read: _Read) -> str:
-    if read.kind in TIMESTAMPS:
-        return TIMESTAMPS[read.kind].format(read.sql)
-    if read.kind in NUMBERS:
-        return f"to_timestamp({read.sql}::float8)"
-    if read.kind in TEXTS:
-        return f"nullif(trim({read.sql}::text), '')::timestamptz"
-    raise SourceError(
-        f"{read.label} is {read.kind}; a time must be a timestamp, a date, seconds since 1970, or ISO text"
-    )
+def _plain(name: str) -> str:
+    return name.replace("_", "").lower()
 
 
-def _is_holdable(instant: str) -> str:
-    return f"({instant} >= '{FIRST_INSTANT}'::timestamptz and {instant} < '{LAST_INSTANT}'::timestamptz)"
-
-
-def _deleted_at(instant: str, occurred_at: str) -> str:
-    """Infinity means never; a time too early to hold means ever since."""
-    if instant == "null":
-        return "null"
+def _problem(key: str, instant: str) -> str:
     return (
-        f"case when {instant} >= '{LAST_INSTANT}'::timestamptz then null "
-        f"when {instant} < '{FIRST_INSTANT}'::timestamptz then {occurred_at} else {instant} end"
+        f"case when {key} is null then 'no id' when {instant} is null then 'no time' "
+        f"when not {casts.is_holdable(instant)} then 'a time outside the years 1 to 9999' end"
     )
 
 
-def _number(read: _Read) -> str:
-    if read.kind not in NUMBERS:
-        raise SourceError(
-            f"{read.label} is {read.kind}; it must be a number (importance, arousal). Map another, or null"
-        )
-    value = f"{read.sql}::float8"
-    return f"case when {value} not in ('NaN', 'Infinity', '-Infinity') then {value} end"
+def _listed(expressions: Mapping[str, str]) -> str:
+    return ", ".join(f"{sql} as {ours}" for ours, sql in expressions.items())
 
 
-def _tags(read: _Read) -> str:
-    if read.kind.endswith("[]"):
-        # through unnest, because DuckDB takes no array of arrays
-        return f"case when {read.sql} is not null then array(select unnest({read.sql})::text) end"
-    if read.kind in JSONS:
-        value = f"{read.sql}::jsonb"
-        return (
-            f"case jsonb_typeof({value}) when 'array' then array(select jsonb_array_elements_text({value})) "
-            f"when 'string' then array[{value} #>> '{{}}'] end"
-        )
-    return f"case when {read.sql} is not null then regexp_split_to_array(trim({read.sql}::text), '\\s*[,;]\\s*') end"
+def _has_key(column: Column, shape: TableShape) -> bool:
+    return column.name in shape.unique_columns
 
 
-def _metadata(read: _Read) -> str:
-    return f"{read.sql}::text" if read.kind in JSONS else f"to_jsonb({read.sql})::text"
-
-
-def _embedding(read: _Read) -> str:
-    if _is_vector(read.kind):
-        return f"{read.sql}::real[]"
-    raise SourceError(
-        f"{read.label} is {read.kind}; an embedding must be a vector, a halfvec or an array of numbers. Map another, "
-        "cast it in an expression, or map null"
-    )
-
-
-def _is_vector(kind: str) -> bool:
-    # an extension's type is written with its schema when that is not on the search path
-    return kind.rsplit(".", 1)[-1] in ("vector", "halfvec") or (kind.endswith("[]") and kind[:-2] in NUMBERS)
-
-
-def _quote(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
+def _shown(found: Mapping[str, Column]) -> dict[str, str]:
+    return {ours: column.name or str(column.expression) for ours, column in found.items()}

@@ -22,7 +22,12 @@ SESSION_LIMITS = {
     "lock_timeout": "10000",
     "idle_in_transaction_session_timeout": "60000",
     "TimeZone": "UTC",
-    "DateStyle": "ISO",
+    # a text like 01/02/2025 is an error rather than a guess
+    "DateStyle": "ISO,YMD",
+    "IntervalStyle": "postgres",
+    "bytea_output": "hex",
+    "extra_float_digits": "1",
+    "client_encoding": "UTF8",
     "standard_conforming_strings": "on",
 }
 # settings that Airflow keeps in a PostgreSQL connection beside libpq's
@@ -133,6 +138,11 @@ def explain_refusal(message: str, dsn: str) -> str:
         return f"{where} has no user {user!r}: create it or name another one"
     if "no pg_hba.conf entry" in message:
         return f"{where} does not let user {user!r} in from here: see its pg_hba.conf"
+    if "unsupported startup parameter" in message:
+        return (
+            f"{where} is a connection pooler that takes no session settings: add `ignore_startup_parameters = options` "
+            "to PgBouncer's configuration, or connect to PostgreSQL itself"
+        )
     if re.search(r"could not translate host name|resolve host|Name or service", message):
         return f"{where}: no host is known by that name; check the spelling and the network"
     if re.search(r"refused|No such file|timeout|timed out|unreachable|No route", message):

@@ -73,8 +73,8 @@ def check_expression(text: str, where: str) -> None:
 
 def describe_expressions(
     con: psycopg.Connection[tuple[Any, ...]], schema: str, table: str, expressions: Mapping[str, str]
-) -> dict[str, str]:
-    """The PostgreSQL type of each expression over the table. They are prepared, never executed.
+) -> dict[str, int]:
+    """The type (its oid) of each expression over the table, by our names. They are prepared, never executed.
 
     Raises SourceError that names the column and the expression when PostgreSQL cannot parse it, or it calls a function
     whose result is no fixed, single value of the row.
@@ -82,7 +82,7 @@ def describe_expressions(
     return {ours: _describe(con, schema, table, ours, text) for ours, text in expressions.items()}
 
 
-def _describe(con: psycopg.Connection[tuple[Any, ...]], schema: str, table: str, ours: str, text: str) -> str:
+def _describe(con: psycopg.Connection[tuple[Any, ...]], schema: str, table: str, ours: str, text: str) -> int:
     from psycopg.pq import ExecStatus
     from psycopg.sql import SQL, Identifier
 
@@ -96,9 +96,7 @@ def _describe(con: psycopg.Connection[tuple[Any, ...]], schema: str, table: str,
     if result.status != ExecStatus.COMMAND_OK:
         reason = " ".join(result.get_error_message().split())
         raise SourceError(f"{where} is not understood by PostgreSQL: {reason}; correct it in source.yml")
-    row = con.execute("select format_type(%s, null)", [result.ftype(0)]).fetchone()
-    assert row is not None
-    return str(row[0])
+    return result.ftype(0)
 
 
 def _refuse_unsteady(con: psycopg.Connection[tuple[Any, ...]], text: str, where: str) -> None:

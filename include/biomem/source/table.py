@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from biomem.errors import SourceError
 from biomem.source.dsn import connect, place, without_secrets
 from biomem.source.expressions import describe_expressions
+from biomem.warehouse.connection import quote_identifier
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     import psycopg
 
@@ -31,7 +32,7 @@ class TableShape:
     schema: str
     table: str
     identity: str
-    columns: Mapping[str, str]  # name to type, as format_type writes it
+    columns: Mapping[str, str]  # name to type, as `kinds` names it
     unique_columns: frozenset[str]
     expressions: Mapping[str, str] = field(default_factory=dict)
 
@@ -50,15 +51,16 @@ def describe_table(dsn: str, schema: str, table: str, expressions: Mapping[str, 
 
     try:
         with connect(dsn, autocommit=True) as con:
-            shape = _inspect(con, schema, table)
-            types = describe_expressions(con, schema, table, expressions or {})
-            return replace(shape, expressions=types)
+            return inspect_table(con, schema, table, expressions or {})
     except psycopg.Error as error:
         reason = without_secrets(str(error), dsn)
         raise SourceError(f"{schema}.{table} cannot be looked up in PostgreSQL ({place(dsn)}): {reason}") from None
 
 
-def _inspect(con: psycopg.Connection[tuple[Any, ...]], schema: str, table: str) -> TableShape:
+def inspect_table(
+    con: psycopg.Connection[tuple[Any, ...]], schema: str, table: str, expressions: Mapping[str, str]
+) -> TableShape:
+    """`describe_table` over an open connection in autocommit."""
     if con.info.server_version < OLDEST_SERVER:
         raise SourceError(f"the source is PostgreSQL {con.info.server_version // 10000}; it must be 13 or newer")
     label = f"{schema}.{table}"
@@ -66,7 +68,7 @@ def _inspect(con: psycopg.Connection[tuple[Any, ...]], schema: str, table: str) 
         """
         select c.oid, c.relkind::text, has_schema_privilege(n.oid, 'usage'),
             has_table_privilege(c.oid, 'select'), current_user::text,
-            c.relkind = 'r' and not c.relhassubclass
+            c.relkind = 'r' and c.relhassubclass, c.relpersistence = 't'
         from pg_class c join pg_namespace n on n.oid = c.relnamespace
         where n.nspname = %s and c.relname = %s and c.relkind in ('r', 'p', 'm', 'v', 'f')
         """,
@@ -74,36 +76,72 @@ def _inspect(con: psycopg.Connection[tuple[Any, ...]], schema: str, table: str) 
     ).fetchone()
     if row is None:
         raise SourceError(_missing(con, schema, table))
-    oid, kind, may_use, may_select, user, is_single = row
+    oid, kind, may_use, may_select, user, has_children, is_temporary = row
     if kind == "v":
         raise SourceError(_is_view(con, oid, label))
     if kind not in READABLE_KINDS:
         raise SourceError(f"{label} is a foreign table, whose rows carry no transaction; pull it where it really lies")
+    if is_temporary:
+        raise SourceError(f"{label} is a temporary table, which only its own session can see; pull a lasting one")
     if not may_use:
-        raise SourceError(f'user {user!r} may not use schema {schema!r}: grant usage on schema "{schema}" to "{user}"')
-    if not may_select:
-        raise SourceError(f'user {user!r} may not read {label}: grant select on "{schema}"."{table}" to "{user}"')
-    # a unique index does not span the children of a table
-    unique = _unique_columns(con, oid) if is_single or kind == "m" else frozenset()
-    return TableShape(schema, table, f"{_system_identifier(con)}/{oid}", _columns(con, oid), unique)
-
-
-def _columns(con: psycopg.Connection[tuple[Any, ...]], oid: int) -> dict[str, str]:
-    rows = con.execute(
-        # a domain counts as the type below it, and so does a domain over a domain
-        """
-        with recursive types as (
-            select attname, attnum, atttypid as oid
-            from pg_attribute where attrelid = %s and attnum > 0 and not attisdropped
-            union all
-            select types.attname, types.attnum, t.typbasetype
-            from types join pg_type t on t.oid = types.oid where t.typtype = 'd'
+        raise SourceError(
+            f"user {user!r} may not use schema {schema!r}: grant usage on schema {quote_identifier(schema)} "
+            f"to {quote_identifier(user)}"
         )
-        select types.attname::text, format_type(t.oid, null)
-        from types join pg_type t on t.oid = types.oid
-        where t.typtype <> 'd'
-        order by types.attnum
+    if not may_select:
+        where = f"{quote_identifier(schema)}.{quote_identifier(table)}"
+        raise SourceError(f"user {user!r} may not read {label}: grant select on {where} to {quote_identifier(user)}")
+    types = _columns(con, oid)
+    wanted = describe_expressions(con, schema, table, expressions)
+    known = kinds(con, {*types.values(), *wanted.values()})
+    return TableShape(
+        schema=schema,
+        table=table,
+        identity=f"{_system_identifier(con)}/{oid}",
+        columns={name: known[type_oid] for name, type_oid in types.items()},
+        # a unique index does not span the tables that inherit
+        unique_columns=frozenset() if has_children else _unique_columns(con, oid),
+        expressions={ours: known[type_oid] for ours, type_oid in wanted.items()},
+    )
+
+
+def kinds(con: psycopg.Connection[tuple[Any, ...]], oids: Collection[int]) -> dict[int, str]:
+    """What each type is, as far as reading it goes.
+
+    A domain is the type below it, an array ends in `[]`, an extension's type goes without its schema; enums, composites
+    and ranges (also multiranges) are just that. All others are as format_type writes them.
+    """
+    rows = con.execute(
+        """
+        with recursive walk as (
+            select t.oid as asked, t.oid as oid, '' as suffix from pg_type t where t.oid = any(%s)
+            union all
+            select
+                walk.asked,
+                case when t.typtype = 'd' then t.typbasetype else t.typelem end,
+                walk.suffix || case when t.typtype = 'd' then '' else '[]' end
+            from walk join pg_type t on t.oid = walk.oid
+            where t.typtype = 'd' or (t.typcategory = 'A' and t.typelem <> 0)
+        )
+        select walk.asked, walk.suffix, t.typname::text, t.typtype::text, format_type(t.oid, null), exists (
+            select 1 from pg_depend d where d.classid = 'pg_type'::regclass and d.objid = t.oid and d.deptype = 'e'
+        )
+        from walk join pg_type t on t.oid = walk.oid
+        where t.typtype <> 'd' and not (t.typcategory = 'A' and t.typelem <> 0)
         """,
+        [list(oids)],
+    ).fetchall()
+    named = {"e": "enum", "c": "composite", "p": "composite", "r": "range", "m": "range"}
+    return {
+        asked: named.get(typtype, name if is_extension else written) + suffix
+        for asked, suffix, name, typtype, written, is_extension in rows
+    }
+
+
+def _columns(con: psycopg.Connection[tuple[Any, ...]], oid: int) -> dict[str, int]:
+    rows = con.execute(
+        "select attname::text, atttypid from pg_attribute "
+        "where attrelid = %s and attnum > 0 and not attisdropped order by attnum",
         [oid],
     ).fetchall()
     return dict(rows)
@@ -154,20 +192,29 @@ def _missing(con: psycopg.Connection[tuple[Any, ...]], schema: str, table: str) 
 
 def _is_view(con: psycopg.Connection[tuple[Any, ...]], oid: int, label: str) -> str:
     rows = con.execute(
+        # through the views that it reads in turn, down to where rows lie
         """
-        select distinct n.nspname || '.' || c.relname
-        from pg_rewrite r
-        join pg_depend d on d.classid = 'pg_rewrite'::regclass and d.objid = r.oid
-            and d.refclassid = 'pg_class'::regclass and d.refobjid <> r.ev_class
-        join pg_class c on c.oid = d.refobjid
-        join pg_namespace n on n.oid = c.relnamespace
-        where r.ev_class = %s
+        with recursive below as (
+            select %s::oid as oid, 'v'::"char" as relkind
+            union
+            select c.oid, c.relkind
+            from below
+            join pg_rewrite r on r.ev_class = below.oid
+            join pg_depend d on d.classid = 'pg_rewrite'::regclass and d.objid = r.oid
+                and d.refclassid = 'pg_class'::regclass and d.refobjid <> r.ev_class
+            join pg_class c on c.oid = d.refobjid
+            where below.relkind = 'v'
+        )
+        select n.nspname || '.' || c.relname
+        from below join pg_class c on c.oid = below.oid join pg_namespace n on n.oid = c.relnamespace
+        where c.relkind in ('r', 'p', 'm', 'f')
         order by 1
         """,
         [oid],
     ).fetchall()
-    base = ", ".join(name for (name,) in rows) or "the table below it"
+    base = ", ".join(name for (name,) in rows)
+    tables = f"Pull its base {'tables' if len(rows) > 1 else 'table'} instead: {base}" if base else "Pull a table"
     return (
-        f"{label} is a view: its rows carry no transaction, so changes would be missed. Pull its base table instead: "
-        f"{base} (BIOMEM_SOURCE_TABLE, or `table:` in source.yml)"
+        f"{label} is a view: its rows carry no transaction, so changes would be missed. {tables} "
+        "(BIOMEM_SOURCE_TABLE, or `table:` in source.yml)"
     )

@@ -60,7 +60,12 @@ def test_a_mapped_column_that_is_not_there_is_named(memories, pull, map_source):
 @pytest.mark.parametrize(
     ("columns", "reason"),
     [
-        ("id int, content bytea, occurred_at timestamptz", "bytea"),
+        ("id int, content bytea, occurred_at timestamptz", "content is bytea; content must be a text.*expression"),
+        ("id int, content text[], occurred_at timestamptz", r"content is text\[\]; content must be a text"),
+        ("id int[], content text, occurred_at timestamptz", r"id is integer\[\]; an id or a name must be a single"),
+        ("id jsonb, content text, occurred_at timestamptz", "id is jsonb; an id or a name must be a single value"),
+        ("id int, content text, occurred_at timetz", "occurred_at is time with time zone; a time must be"),
+        ("id int, content text, occurred_at timestamptz, tags point", "tags is point; tags must be an array"),
         ("id int, content text, occurred_at point", r"occurred_at is point; a time must be"),
         ("id int, content text, occurred_at timestamptz, importance text", "importance is text; it must be a number"),
     ],
@@ -93,7 +98,15 @@ def test_a_dropped_column_is_named_and_the_old_data_kept(memories, pull, raw):
 def test_a_view_is_refused_with_the_name_of_its_base_table(memories, pull, map_source):
     memories.execute("create view shown as select * from memories")
     map_source("sources: {s: {table: shown}}")
-    with pytest.raises(SourceError, match=r"public\.shown is a view.*public\.memories"):
+    with pytest.raises(SourceError, match=r"public\.shown is a view.*base table instead: public\.memories \("):
+        pull()
+
+
+def test_a_view_over_views_is_refused_with_the_names_of_the_tables_below(memories, pull, map_source):
+    memories.execute("create table notes (id int); create view a as select * from memories")
+    memories.execute("create view b as select a.memory_id from a, notes")
+    map_source("sources: {s: {table: b}}")
+    with pytest.raises(SourceError, match=r"base tables instead: public\.memories, public\.notes \("):
         pull()
 
 
