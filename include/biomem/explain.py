@@ -45,7 +45,7 @@ class Story:
         text = (self.memory["content"] or "(no text)").replace("\n", " ")
         shown = text if len(text) <= SHOWN_TEXT else text[:SHOWN_TEXT] + "..."
         about = f"{self.memory['memory_id']}, a memory of {self.memory['agent_id']}"
-        return [about, f"  {shown}", "", *(f"{_when(c.at)}  {c.words}" for c in self.chapters), "", self.now]
+        return [about, f"  {shown}", "", *(f"{when(c.at)}  {c.words}" for c in self.chapters), "", self.now]
 
     def as_dict(self) -> dict[str, Any]:
         """The story as plain data, instants in ISO 8601."""
@@ -102,7 +102,7 @@ def _event_words(event: dict[str, Any], memory_id: str) -> str:
     through = "" if source == memory_id else f" through its repeat {source}"
     if kind == "e":
         where = f" in session {event['session_id']}" if event["session_id"] else ""
-        return f"encoded{where} with grade {event['grade']} (arousal {_number(event['arousal'])})"
+        return f"encoded{where} with grade {event['grade']} (arousal {number(event['arousal'])})"
     if kind == "m":
         return (
             f"repeats {event['memory_id']}: counted as a restudy of that"
@@ -124,8 +124,8 @@ def _replays(con: duckdb.DuckDBPyConnection, memory_id: str) -> list[Chapter]:
         Chapter(
             replay["cycle_at"],
             "replay",
-            f"replayed in sleep: priority {_number(replay['priority'])} = (1 - {_number(replay['retention'])}) "
-            f"x need {_number(replay['need'])}, with arousal; consolidation now {_number(replay['consolidation'])}",
+            f"replayed in sleep: priority {number(replay['priority'])} = (1 - {number(replay['retention'])}) "
+            f"x need {number(replay['need'])}, with arousal; consolidation now {number(replay['consolidation'])}",
             replay,
         )
         for replay in replays
@@ -146,21 +146,21 @@ def _decisions(con: duckdb.DuckDBPyConnection, memory_id: str) -> list[Chapter]:
     chapters = []
     for decision in decisions:
         numbers = json.loads(decision["inputs"])
-        words = _decision_words(decision, numbers)
+        words = decision_words(decision, numbers)
         if decision["result"] == "revoked":
             words = f"no longer holds (a late event): {words}"
         chapters.append(Chapter(decision["decided_at"], decision["decision"], words, {**decision, "inputs": numbers}))
     return chapters
 
 
-def _decision_words(decision: dict[str, Any], numbers: dict[str, Any]) -> str:
+def decision_words(decision: dict[str, Any], numbers: dict[str, Any]) -> str:
     at, threshold = decision["decided_at"].astimezone(timezone.utc), decision["threshold"]
     what = decision["decision"]
     if what == "demote" and "budget" in numbers:
         return (
             f"forgotten {at:%Y-%m-%d}: over the budget: rank {numbers['rank']} > {numbers['budget']} of "
-            f"{numbers['memories']} memories, by the retention {_number(numbers['retention_expected'])} expected "
-            f"{numbers['horizon_days']:g} days later (that night it was {_number(numbers['retention'])})"
+            f"{numbers['memories']} memories, by the retention {number(numbers['retention_expected'])} expected "
+            f"{numbers['horizon_days']:g} days later (that night it was {number(numbers['retention'])})"
         )
     if what == "demote":
         return f"forgotten {at:%Y-%m-%d}: retention {_below(numbers['retention'], threshold)}"
@@ -168,12 +168,12 @@ def _decision_words(decision: dict[str, Any], numbers: dict[str, Any]) -> str:
         return "restored: it was accessed again"
     if what == "promote":
         return (
-            f"promoted to long-term memory: consolidation {_number(numbers['consolidation'])} >= {_number(threshold)} "
+            f"promoted to long-term memory: consolidation {number(numbers['consolidation'])} >= {number(threshold)} "
             f"after {numbers['replays']} replay(s)"
         )
     if what == "prune":
-        strength = _number(numbers["strength"])
-        return f"link to {decision['other_memory_id']} pruned: strength {strength} < {_number(threshold)}"
+        strength = number(numbers["strength"])
+        return f"link to {decision['other_memory_id']} pruned: strength {strength} < {number(threshold)}"
     if what == "supersede":
         return f"superseded by {decision['other_memory_id']}: {decision['result']}"
     return f"{what}: {decision['result']}"
@@ -189,12 +189,12 @@ def _now(memory: dict[str, Any], trace: dict[str, Any], worth: dict[str, Any] | 
     if not trace or trace.get("stability_days") is None:
         return "Now: not seen yet; it lies after the instant up to which short-term memory was computed."
     if worth is None:
-        return f"Now: stability {_number(trace['stability_days'])} days; no night has judged it yet."
+        return f"Now: stability {number(trace['stability_days'])} days; no night has judged it yet."
     state = f"forgotten since {worth['demoted_at']:%Y-%m-%d}" if worth["is_forgotten"] else "live"
     term = "long-term" if worth["is_long_term"] else "not long-term"
     return (
-        f"Now ({_when(worth['as_of'])}): {state}, {term}; retention {_number(worth['retention'])}, stability "
-        f"{_number(worth['stability_days'])} days, {worth['access_count']} accesses on {worth['days_used']} day(s)."
+        f"Now ({when(worth['as_of'])}): {state}, {term}; retention {number(worth['retention'])}, stability "
+        f"{number(worth['stability_days'])} days, {worth['access_count']} accesses on {worth['days_used']} day(s)."
     )
 
 
@@ -235,11 +235,11 @@ def _all(con: duckdb.DuckDBPyConnection, query: str, **parameters: Any) -> list[
     return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
-def _when(at: datetime) -> str:
+def when(at: datetime) -> str:
     return f"{at.astimezone(timezone.utc):%Y-%m-%d %H:%M}"
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
     if value is None:
         return "unknown"
     return f"{value:.3f}".lstrip("0") if 0.001 <= abs(value) < 1 else f"{value:.3g}"

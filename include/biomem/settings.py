@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,7 @@ class Settings:
 
     `source_dsn` and `target_dsn` are libpq connection strings or URLs, or None when the environment names neither;
     `connections` in `biomem.demo.postgres` then falls back to the embedded PostgreSQL. Never print them: they may hold
-    a password (use `biomem.source.dsn.redact`).
+    a password (use `biomem.source.dsn.redact`). `mcp_token` and the file `mcp_token_file` let agents in over HTTP.
     """
 
     home: Path
@@ -32,6 +32,8 @@ class Settings:
     max_memory: str
     threads: int
     time_zone: str
+    mcp_token: str | None = field(default=None, repr=False)
+    mcp_token_file: Path | None = None
 
     @property
     def warehouse_path(self) -> Path:
@@ -89,4 +91,6 @@ def load_settings(home: Path | None = None, environ: Mapping[str, str] | None = 
         max_memory=env.get("BIOMEM_MAX_MEMORY") or "4GB",
         threads=int(threads),
         time_zone=env.get("BIOMEM_TIME_ZONE") or "UTC",
+        mcp_token=env.get("BIOMEM_MCP_TOKEN") or None,
+        mcp_token_file=Path(tokens).expanduser() if (tokens := env.get("BIOMEM_MCP_TOKEN_FILE")) else None,
     )
