@@ -25,7 +25,7 @@ POLICY, INSERT_POLICY = "visible_agents", "logged_agents"
 ACCESS_LOG = "access_log"
 ACCESS_COLUMNS = ("memory_id", "agent_id", "accessed_at", "kind", "grade", "origin")
 # tables that name no agent because they hold nothing of one
-SHARED_TABLES = ("parameters", "role_agents", "runs", "schema_version", "sources")
+SHARED_TABLES = ("embedding_models", "parameters", "role_agents", "runs", "schema_version", "sources")
 # evaluated once a query, not once a row: a subquery
 IS_VISIBLE = (
     f"(select '{ALL_AGENTS}' = any(memory.visible_agents())) "
