@@ -5,6 +5,8 @@ with memories as (
         {{ clamp('case when isnan(importance) then null else importance end') }} as importance_share,
         coalesce({{ clamp('case when isnan(arousal) then null else arousal end') }}, text_arousal, 0) as arousal_share
     from {{ raw_table('memories') }}
+    -- a backfilled row is no memory before its text was encoded
+    where text_arousal is not null
 
 )
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from biomem.cli.state import console, err_console, parse_as_of, settings
+
+if TYPE_CHECKING:
+    from biomem.source.progress import Progress
 
 source_app = typer.Typer(help="Look at and pull the source tables.", no_args_is_help=True)
 
@@ -55,6 +58,7 @@ def pull(
             target_dsn=there.target_dsn,
             as_of=instant,
             reconcile=reconcile,
+            report=_print_progress,
         )
     if as_json:
         typer.echo(json.dumps([asdict(result) for result in results], indent=2))
@@ -62,3 +66,8 @@ def pull(
     for result in results:
         to = err_console if result.rows_skipped else console
         to.print(result.describe(), markup=False, highlight=False, soft_wrap=True)
+
+
+def _print_progress(progress: Progress) -> None:
+    """On stderr, so that what the command prints stays what it did."""
+    err_console.print(progress.describe(), markup=False, highlight=False, soft_wrap=True)

@@ -53,6 +53,7 @@ unix_socket_directories = '{socket_dir}'
 unix_socket_permissions = 0700
 max_connections = 200
 wal_level = logical
+max_slot_wal_keep_size = '4GB'
 fsync = on
 idle_in_transaction_session_timeout = '10min'
 jit = off

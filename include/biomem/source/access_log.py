@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from biomem.source.cursors.xmin_window import HORIZON_SQL, window, wraparound
 from biomem.source.dsn import connect
 from biomem.source.scanner import attached, query, stage
 from biomem.source.table import describe_table
 from biomem.source.watermark import (
-    HORIZON_SQL,
     Changes,
+    Mark,
     PullResult,
     Watermark,
     next_batch,
@@ -19,6 +19,7 @@ from biomem.source.watermark import (
     record_pull,
     save_watermark,
     scalar,
+    why_whole,
 )
 from biomem.warehouse.connection import transaction
 
@@ -45,25 +46,34 @@ def pull_access_log(
     before = read_watermark(con, SOURCE_NAME)
     with attached(con, dsn), transaction(con):
         horizon = int(scalar(query(con, HORIZON_SQL)))
-        is_full = before is None or not before.still_holds(shape.identity, horizon)
-        condition = "true" if is_full or before is None else before.condition()
+        mark = Mark(horizon, str(horizon), wraparound(horizon, before.mark if before else None))
+        reason = why_whole(before, shape.identity, mark)
+        condition = "true" if reason or before is None else window(before.horizon)
         stage(
             con,
             "accesses",
             "select access_id::text as access_id, memory_id::text as memory_id, agent_id::text as agent_id, "
             f"accessed_at, kind::text as kind, grade::integer as grade from memory.access_log where {condition}",
         )
-    polls, batch = (before.polls, before.batch_id) if before else (0, 0)
-    after = Watermark(SOURCE_NAME, horizon, shape.identity, batch, polls + 1)
+    polls, batch_before = (before.polls, before.batch_id) if before else (0, 0)
     with transaction(con):
         rows_read = int(scalar(con.execute("select count(*) from accesses")))
         batch_id = next_batch(con)
         changes = Changes(inserted=_append(con, batch_id), updated=0, deleted=0)
         if changes.total:
-            after = replace(after, batch_id=batch_id)
-            seconds = time.monotonic() - started
-            record_pull(con, run_id=run_id, as_of=as_of, before=before, after=after, changes=changes, seconds=seconds)
-        save_watermark(con, after)
+            record_pull(
+                con,
+                source_name=SOURCE_NAME,
+                batch_id=batch_id,
+                run_id=run_id,
+                as_of=as_of,
+                horizon_before=before.horizon if before else None,
+                horizon_after=horizon,
+                changes=changes,
+                seconds=time.monotonic() - started,
+            )
+        last_batch = batch_id if changes.total else batch_before
+        save_watermark(con, Watermark(SOURCE_NAME, mark, shape.identity, last_batch, polls + 1))
     return PullResult(
         source=SOURCE_NAME,
         rows_read=rows_read,
@@ -74,7 +84,8 @@ def pull_access_log(
         skipped_examples=[],
         watermark_before=str(before.horizon) if before else None,
         watermark_after=str(horizon),
-        is_full=is_full,
+        is_full=bool(reason),
+        full_because=reason if before else None,
         is_reconciled=False,
         batch_id=batch_id if changes.total else None,
         seconds=round(time.monotonic() - started, 3),

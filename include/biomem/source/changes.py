@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from biomem.source.encoding import SCORED_CHARACTERS, text_arousal
+from biomem.source.scoring import score_changed
 from biomem.source.watermark import Changes, scalar
 
 if TYPE_CHECKING:
@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 
     import duckdb
 
-TEXTS_AT_ONCE = 10_000
 SOURCE_COLUMNS = (
     "agent_id",
     "session_id",
@@ -29,10 +28,8 @@ SOURCE_COLUMNS = (
 )
 
 
-def apply_changes(
-    con: duckdb.DuckDBPyConnection, source_name: str, as_of: datetime | None, batch_id: int, is_reconciled: bool
-) -> Changes:
-    """Bring `raw` in line with the temporary tables `pulled` and, when reconciled, `source_keys`.
+def apply_changes(con: duckdb.DuckDBPyConnection, source_name: str, as_of: datetime | None, batch_id: int) -> Changes:
+    """Bring `raw` in line with the temporary tables `pulled` (rows) and `vanished` (ids that are gone).
 
     Call it inside the transaction that also saves the watermark. Rows that are as before are left alone, so that
     `batch_id` tells what is new.
@@ -80,7 +77,7 @@ def apply_changes(
         """
     ).fetchone()
     assert counts is not None
-    vanished = _bury_vanished(con, source_name, decided_at, batch_id) if is_reconciled else 0
+    vanished = _bury_vanished(con, source_name, decided_at, batch_id)
     return Changes(counts[0], counts[1], counts[2] + vanished)
 
 
@@ -92,8 +89,9 @@ def _collect_changes(con: duckdb.DuckDBPyConnection) -> None:
         create or replace temp table changed as
         select
             pulled.* exclude (problem),
-            memories.memory_id is null as is_new,
-            memories.memory_id is not null and pulled.content is distinct from memories.content as is_edit,
+            -- what still waits to be encoded was never seen
+            memories.text_arousal is null as is_new,
+            memories.text_arousal is not null and pulled.content is distinct from memories.content as is_edit,
             pulled.updated_at is distinct from memories.updated_at as has_new_update,
             pulled.deleted_at is not null and memories.deleted_at is null as is_deletion,
             case when pulled.content is not distinct from memories.content then memories.text_arousal end
@@ -103,34 +101,7 @@ def _collect_changes(con: duckdb.DuckDBPyConnection) -> None:
         where memories.memory_id is null or {is_distinct}
         """
     )
-    _score_new_texts(con)
-
-
-def _score_new_texts(con: duckdb.DuckDBPyConnection) -> None:
-    # in plain Python: called from SQL, DuckDB's threads would wait for the one interpreter, at five times the cost
-    import pyarrow as pa
-
-    texts = con.execute(
-        f"select memory_id, left(coalesce(content, ''), {SCORED_CHARACTERS}) as text from changed "
-        "where text_arousal is null"
-    ).to_arrow_reader(TEXTS_AT_ONCE)
-    scored = pa.Table.from_batches(
-        [
-            pa.record_batch(
-                {
-                    "memory_id": batch["memory_id"],
-                    "text_arousal": pa.array([text_arousal(text) for text in batch["text"].to_pylist()], pa.float64()),
-                }
-            )
-            for batch in texts
-        ],
-        pa.schema({"memory_id": pa.string(), "text_arousal": pa.float64()}),
-    )
-    con.register("scored", scored)
-    con.execute(
-        "update changed set text_arousal = scored.text_arousal from scored where changed.memory_id = scored.memory_id"
-    )
-    con.unregister("scored")
+    score_changed(con)
 
 
 def _decision_time(con: duckdb.DuckDBPyConnection, as_of: datetime | None) -> datetime | None:
@@ -161,7 +132,7 @@ def _bury_vanished(con: duckdb.DuckDBPyConnection, source_name: str, decided_at:
     buried = scalar(
         con.execute(
             "update raw.memories set deleted_at = ?, batch_id = ? where source_name = ? and deleted_at is null "
-            "and memory_id not in (select memory_id from source_keys where memory_id is not null)",
+            "and memory_id in (select memory_id from vanished)",
             [decided_at, batch_id, source_name],
         )
     )

@@ -1,25 +1,36 @@
 """Pulling one source table into `raw.memories`: read a consistent picture first, then change the warehouse at once.
 
-The source is read in one snapshot (horizon, rows, keys) into temporary tables and then left alone. Rows, revisions,
-tombstones and the watermark go into the warehouse in one DuckDB transaction, so that a pull that dies anywhere has
-done nothing, and one that is repeated does nothing twice.
+What changed is read in one snapshot of the source into temporary tables (`staging`), by the cursor that the mapping
+chose (`cursors`), and the source is then left alone. Rows, revisions, tombstones (`changes`) and the watermark go into
+the warehouse in one DuckDB transaction, so that a pull that dies anywhere has done nothing, and one that is repeated
+does nothing twice. A big table that must be read whole is read in portions that are each committed (`backfill`), and
+its texts are encoded afterwards (`scoring`).
 """
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
-from hashlib import sha256
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from biomem.errors import SourceError
 from biomem.source.access_log import pull_access_log
+from biomem.source.backfill import Backfill, Outcome, forget_backfill, read_backfill, run_backfill
 from biomem.source.changes import apply_changes
-from biomem.source.columns import ColumnPlan, plan_columns
-from biomem.source.scanner import attached, query, stage
-from biomem.source.table import describe_table
+from biomem.source.cursors import Cursor, open_cursor
+from biomem.source.extent import measure
+from biomem.source.progress import Report, log_progress
+from biomem.source.reading import Reading, describe_source
+from biomem.source.scanner import attached
+from biomem.source.scoring import encode_waiting
+from biomem.source.staging import (
+    Staged,
+    TooBig,
+    refuse_ids_of_other_sources,
+    set_aside_unusable,
+    stage_changes,
+    stage_rest,
+)
 from biomem.source.watermark import (
-    HORIZON_SQL,
     PullResult,
     Watermark,
     next_batch,
@@ -27,8 +38,9 @@ from biomem.source.watermark import (
     record_pull,
     save_watermark,
     scalar,
+    why_whole,
 )
-from biomem.warehouse.connection import quote_identifier, transaction
+from biomem.warehouse.connection import transaction
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,20 +49,6 @@ if TYPE_CHECKING:
     import duckdb
 
     from biomem.source.mapping import SourceTable
-
-# up to here comparing all keys costs next to nothing, so that a deletion is seen by the very next pull
-SMALL_SOURCE_ROWS = 100_000
-SHOWN_IDS = 5
-
-
-@dataclass(frozen=True)
-class _Staged:
-    """What was read from the source into the temporary tables `pulled` and, when reconciled, `source_keys`."""
-
-    before: Watermark | None
-    after: Watermark
-    is_full: bool
-    is_reconciled: bool
 
 
 def pull_all(
@@ -62,10 +60,12 @@ def pull_all(
     as_of: datetime | None = None,
     run_id: str | None = None,
     reconcile: bool = False,
+    report: Report = log_progress,
 ) -> list[PullResult]:
     """Pull every source table, then the access log of the target. See `pull_source` for the arguments and errors."""
     results = [
-        pull_source(con, source, dsn=source_dsn, as_of=as_of, run_id=run_id, reconcile=reconcile) for source in sources
+        pull_source(con, source, dsn=source_dsn, as_of=as_of, run_id=run_id, reconcile=reconcile, report=report)
+        for source in sources
     ]
     accesses = pull_access_log(con, dsn=target_dsn, as_of=as_of, run_id=run_id)
     return [*results, accesses] if accesses else results
@@ -79,126 +79,130 @@ def pull_source(
     as_of: datetime | None = None,
     run_id: str | None = None,
     reconcile: bool = False,
+    report: Report = log_progress,
 ) -> PullResult:
     """Bring the warehouse up to date with one source table.
 
     `as_of` becomes the time of deletions and of edits that the source itself does not date; without it the newest
-    time in the data does. `reconcile` compares all keys now rather than at the next turn.
-    Raises SourceError, with the warehouse as it was, when the table cannot be pulled as it is.
+    time in the data does. `reconcile` compares all keys now rather than at the next turn. `report` is told how far a
+    backfill has come.
+    Raises SourceError when the table cannot be pulled as it is, with the warehouse as it was, except that a backfill
+    keeps the portions it has read.
     """
-    started = time.monotonic()
-    staged = _stage(con, source, dsn, reconcile)
-    with transaction(con):
-        rows_read = int(scalar(con.execute("select count(*) from pulled")))
-        skipped, examples = _set_aside_unusable(con, staged.is_reconciled)
-        _refuse_ids_of_other_sources(con, source.name)
-        batch_id = next_batch(con)
-        changes = apply_changes(con, source.name, as_of, batch_id, staged.is_reconciled)
-        before, after = staged.before, staged.after
-        if changes.total:
-            after = replace(after, batch_id=batch_id)
-            seconds = time.monotonic() - started
-            record_pull(con, run_id=run_id, as_of=as_of, before=before, after=after, changes=changes, seconds=seconds)
-        save_watermark(con, after)
-    return PullResult(
-        source=source.name,
-        rows_read=rows_read,
-        rows_inserted=changes.inserted,
-        rows_updated=changes.updated,
-        rows_deleted=changes.deleted,
-        rows_skipped=skipped,
-        skipped_examples=examples,
-        watermark_before=str(before.horizon) if before else None,
-        watermark_after=str(after.horizon),
-        is_full=staged.is_full,
-        is_reconciled=staged.is_reconciled,
-        batch_id=batch_id if changes.total else None,
-        seconds=round(time.monotonic() - started, 3),
-    )
-
-
-def _stage(con: duckdb.DuckDBPyConnection, source: SourceTable, dsn: str, reconcile: bool) -> _Staged:
-    shape = describe_table(dsn, source.schema, source.table, source.expressions)
-    plan = plan_columns(source, shape)
-    # a changed mapping changes every row, so it is part of what makes the table the same as before
-    identity = f"{shape.identity}/{sha256(plan.select_list.encode()).hexdigest()[:12]}"
-    table = f"{quote_identifier(shape.schema)}.{quote_identifier(shape.table)}"
+    reading = describe_source(source, dsn)
+    pull = _Pull(con, reading, open_cursor(reading, dsn), dsn, as_of, run_id, report, time.monotonic())
     before = read_watermark(con, source.name)
-    with attached(con, dsn), transaction(con):
-        horizon = int(scalar(query(con, HORIZON_SQL)))
-        is_full = before is None or not before.still_holds(identity, horizon)
-        condition = "true" if is_full or before is None else before.condition()
-        stage(con, "pulled", f"select {plan.select_list} from {table} where {condition}")
-        polls = before.polls + 1 if before else 1
-        is_reconciled = reconcile or is_full or polls % source.reconcile_every == 0 or _is_small(con, source.name)
-        if is_reconciled:
-            stage(con, "source_keys", f"select {plan.key_list} from {table}")
-            if not is_full and _has_unseen_keys(con, source.name):
-                # rows can come without a transaction of their own: an attached partition, a lifted row policy
-                is_full = True
-                stage(con, "pulled", f"select {plan.select_list} from {table}")
-        _refuse_duplicates(con, plan, table, shape.label)
-    after = Watermark(source.name, horizon, identity, before.batch_id if before else 0, polls)
-    return _Staged(before, after, is_full, is_reconciled)
+    with attached(con, dsn):
+        staged, filled = pull.read(before, reconcile)
+    result = pull.write(before, staged, filled)
+    pull.cursor.release(staged.mark)
+    return result
 
 
-def _is_small(con: duckdb.DuckDBPyConnection, source_name: str) -> bool:
-    rows = con.execute("select count(*) from raw.memories where source_name = ?", [source_name])
-    return int(scalar(rows)) <= SMALL_SOURCE_ROWS
+@dataclass(frozen=True)
+class _Pull:
+    """One pull of one source."""
 
+    con: duckdb.DuckDBPyConnection
+    reading: Reading
+    cursor: Cursor
+    dsn: str
+    as_of: datetime | None
+    run_id: str | None
+    report: Report
+    started: float
 
-def _has_unseen_keys(con: duckdb.DuckDBPyConnection, source_name: str) -> bool:
-    unseen = """
-        select count(*) from source_keys
-        where problem is null
-            and memory_id not in (
-                select memory_id from raw.memories
-                where source_name = ? and (deleted_at is null or source_keys.is_deleted)
+    @property
+    def name(self) -> str:
+        return self.reading.source.name
+
+    def read(self, before: Watermark | None, reconcile: bool) -> tuple[Staged, list[Outcome]]:
+        """Bring what changed into temporary tables; what is too big for that goes to the warehouse by a backfill."""
+        filled = []
+        begun = self._unfinished_backfill()
+        staged = (
+            TooBig(begun.mark, "a backfill was cut short, and goes on")
+            if begun
+            else stage_changes(self.con, self.reading, self.cursor, before, reconcile=reconcile)
+        )
+        while isinstance(staged, TooBig):
+            extent = measure(self.con, self.reading)
+            backfill = begun or Backfill(staged.mark, self.reading.identity, extent.storage, 0, 0, 0)
+            outcome = run_backfill(
+                self.con,
+                self.reading,
+                backfill,
+                extent,
+                dsn=self.dsn,
+                as_of=self.as_of,
+                run_id=self.run_id,
+                report=self.report,
             )
-            and memory_id not in (select memory_id from pulled where memory_id is not null)
-    """
-    return int(scalar(con.execute(unseen, [source_name]))) > 0
+            filled.append(outcome)
+            begun, reason = None, staged.full_because
+            if outcome.is_one_snapshot:
+                stage_rest(self.con, self.reading, compare_keys=not outcome.is_first)
+                staged = Staged(backfill.mark, reason, is_reconciled=True)
+            else:
+                mark = backfill.as_watermark(self.name)
+                staged = stage_changes(self.con, self.reading, self.cursor, mark, reconcile=True)
+        return staged, filled
 
-
-def _refuse_duplicates(con: duckdb.DuckDBPyConnection, plan: ColumnPlan, table: str, label: str) -> None:
-    if plan.has_key:
-        return
-    sql = f"select {plan.key} as memory_id from {table} group by 1 having count({plan.key}) > 1 order by 1"
-    twice = [row[0] for row in query(con, f"{sql} limit {SHOWN_IDS + 1}").fetchall()]
-    if twice:
-        column = plan.found["memory_id"]
-        raise SourceError(
-            f"{label} holds several rows with the same {column}: {_some(twice)}; nothing was changed. Remove the "
-            f"duplicates, add a unique key on {column}, or map another column to memory_id in source.yml"
+    def write(self, before: Watermark | None, staged: Staged, filled: list[Outcome]) -> PullResult:
+        """Change the warehouse, and say what was done."""
+        con = self.con
+        polls = before.polls + 1 if before else 1
+        with transaction(con):
+            rows_read = int(scalar(con.execute("select count(*) from pulled")))
+            skipped, examples = set_aside_unusable(con, staged.is_reconciled)
+            refuse_ids_of_other_sources(con, self.name)
+            batch_id = next_batch(con)
+            changes = apply_changes(con, self.name, self.as_of, batch_id)
+            if changes.total:
+                record_pull(
+                    con,
+                    source_name=self.name,
+                    batch_id=batch_id,
+                    run_id=self.run_id,
+                    as_of=self.as_of,
+                    horizon_before=before.horizon if before else None,
+                    horizon_after=staged.mark.horizon,
+                    changes=changes,
+                    seconds=time.monotonic() - self.started,
+                )
+            last_batch = batch_id if changes.total else before.batch_id if before else 0
+            after = Watermark(self.name, staged.mark, self.reading.identity, last_batch, polls)
+            save_watermark(con, after)
+            forget_backfill(con, self.name)
+        for outcome in filled:
+            changes = changes.plus(outcome.changes)
+            rows_read += outcome.rows
+        encoded = encode_waiting(con, after, as_of=self.as_of, run_id=self.run_id, report=self.report)
+        changes = changes.plus(encoded)
+        return PullResult(
+            source=self.name,
+            rows_read=rows_read,
+            rows_inserted=changes.inserted,
+            rows_updated=changes.updated,
+            rows_deleted=changes.deleted,
+            rows_skipped=skipped,
+            skipped_examples=examples,
+            watermark_before=before.mark.position if before else None,
+            watermark_after=after.mark.position,
+            is_full=bool(staged.full_because or filled),
+            full_because=staged.full_because if before or filled else None,
+            is_reconciled=staged.is_reconciled,
+            batch_id=next_batch(con) - 1 if changes.total else None,
+            seconds=round(time.monotonic() - self.started, 3),
         )
 
-
-def _set_aside_unusable(con: duckdb.DuckDBPyConnection, is_reconciled: bool) -> tuple[dict[str, int], list[str]]:
-    """Take no row that has no id or no time that can be held; say how many there are, of the whole table if known."""
-    table = "source_keys" if is_reconciled else "pulled"
-    counts = con.execute(f"select problem, count(*) from {table} where problem is not null group by problem").fetchall()
-    examples = con.execute(
-        f"select coalesce(memory_id, 'a row without id') from {table} where problem is not null "
-        f"order by memory_id nulls last limit {SHOWN_IDS}"
-    ).fetchall()
-    con.execute("delete from pulled where problem is not null")
-    return dict(counts), [example for (example,) in examples]
-
-
-def _refuse_ids_of_other_sources(con: duckdb.DuckDBPyConnection, source_name: str) -> None:
-    shared = con.execute(
-        "select memory_id, memories.source_name from raw.memories join pulled using (memory_id) "
-        f"where memories.source_name <> ? order by memory_id limit {SHOWN_IDS + 1}",
-        [source_name],
-    ).fetchall()
-    if shared:
-        raise SourceError(
-            f"source {source_name!r} holds ids that came from source {shared[0][1]!r} already: "
-            f"{_some([row[0] for row in shared])}; nothing was changed. Give each source its own ids, "
-            "or pull into another --home"
-        )
-
-
-def _some(ids: Sequence[str]) -> str:
-    shown = ", ".join(repr(memory_id) for memory_id in ids[:SHOWN_IDS])
-    return f"{shown} and more" if len(ids) > SHOWN_IDS else shown
+    def _unfinished_backfill(self) -> Backfill | None:
+        """The backfill to go on with, unless the table is another one by now, or its rows were moved."""
+        begun = read_backfill(self.con, self.name)
+        if begun is None or begun.identity != self.reading.identity:
+            return None
+        with transaction(self.con):
+            mark = self.cursor.mark(self.con, begun.mark)
+            is_where_it_was = measure(self.con, self.reading).storage == begun.storage
+        is_told = why_whole(begun.as_watermark(self.name), self.reading.identity, mark) is None
+        return begun if is_where_it_was and is_told else None

@@ -62,9 +62,17 @@ def query(con: duckdb.DuckDBPyConnection, sql: str) -> duckdb.DuckDBPyConnection
     return con.execute(f"from postgres_query('{CATALOG}', ?)", [sql])
 
 
-def stage(con: duckdb.DuckDBPyConnection, table: str, sql: str) -> None:
-    """Put the rows of `sql`, run in the attached PostgreSQL, into the temporary table `table`."""
-    con.execute(f"create or replace temp table {table} as from postgres_query('{CATALOG}', ?)", [sql])
+def adopt_snapshot(con: duckdb.DuckDBPyConnection, snapshot: str) -> None:
+    """Read what another session's exported snapshot shows; the first thing in a transaction."""
+    con.execute(f"call postgres_execute('{CATALOG}', ?)", [f"set transaction snapshot {quote_literal(snapshot)}"])
+
+
+def stage(con: duckdb.DuckDBPyConnection, table: str, *selects: str) -> None:
+    """Put the rows of the SELECTs, run in the attached PostgreSQL, into the temporary table `table`."""
+    first, *more = selects
+    con.execute(f"create or replace temp table {table} as from postgres_query('{CATALOG}', ?)", [first])
+    for select in more:
+        con.execute(f"insert into {table} from postgres_query('{CATALOG}', ?)", [select])
 
 
 def _quote(value: str) -> str:

@@ -159,19 +159,37 @@ def _unique_columns(con: psycopg.Connection[tuple[Any, ...]], oid: int) -> froze
 
 
 def _system_identifier(con: psycopg.Connection[tuple[Any, ...]]) -> str:
-    """Server and database. Where a provider keeps pg_control_system to itself, the database's oid must do."""
+    """Server, its timeline (which a restore or a failover changes) and database, as far as the provider tells.
+
+    The database's oid must do for a server that keeps pg_control_system to itself.
+    """
     row = con.execute(
         """
-        select d.oid, has_function_privilege('pg_control_system()', 'execute')
+        select d.oid, pg_is_in_recovery(), has_function_privilege('pg_control_system()', 'execute')
         from pg_database d where d.datname = current_database()
         """
     ).fetchone()
     assert row is not None
-    if not row[1]:
-        return f"unknown/{row[0]}"
-    system = con.execute("select system_identifier from pg_control_system()").fetchone()
-    assert system is not None
-    return f"{system[0]}/{row[0]}"
+    database, is_standby, may_ask = row
+    system = _ask(con, "select system_identifier::text from pg_control_system()") if may_ask else "unknown"
+    # the name of the log's file begins with the timeline, at once after a failover; a standby has no such name
+    timeline = (
+        "select timeline_id::text from pg_control_checkpoint()"
+        if is_standby
+        else "select ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int::text"
+    )
+    return f"{system}/{_ask(con, timeline)}/{database}"
+
+
+def _ask(con: psycopg.Connection[tuple[Any, ...]], sql: str) -> str:
+    """A fact of the server; `unknown` where a provider has closed the function."""
+    import psycopg
+
+    try:
+        row = con.execute(sql.encode()).fetchone()
+    except (psycopg.errors.InsufficientPrivilege, psycopg.errors.FeatureNotSupported):
+        return "unknown"
+    return str(row[0]) if row else "unknown"
 
 
 def _missing(con: psycopg.Connection[tuple[Any, ...]], schema: str, table: str) -> str:

@@ -1,9 +1,4 @@
-"""How far a table was pulled, and so which of its rows to read next: the xmin window.
-
-A row belongs to the next pull when its transaction is not older than `pg_snapshot_xmin`, the oldest transaction that
-was still running when the last pull read: whatever commits late is in the window, however early it began. Rows of the
-window that were read already come again and are recognised as unchanged.
-"""
+"""How far a table was pulled, what a pull did, and where both are written down."""
 
 from __future__ import annotations
 
@@ -15,32 +10,56 @@ if TYPE_CHECKING:
 
     import duckdb
 
-HORIZON_SQL = "select pg_snapshot_xmin(pg_current_snapshot())::text as horizon"
-# age() compares modulo 2^32: beyond this many transactions an old row may look new, or a new one old
-WINDOW_LIMIT = 2**31 - 2**28
+# the parts of an identity (`Reading.identity`), and what it means when one differs
+IDENTITY = (
+    "this is another server than before",
+    "the server has begun a new timeline: it was restored, or a standby has taken over",
+    "this is another database than before",
+    "the table was made anew",
+    "the mapping or the cursor was changed",
+)
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Where the source stood when a pull read it.
+
+    `horizon`: pg_snapshot_xmin, the oldest transaction (xid8) that was still running. `position`: what the cursor
+    itself needs to go on from there. `must_read_whole`: why the changes since the last mark cannot be told, or None.
+    """
+
+    horizon: int
+    position: str
+    must_read_whole: str | None = None
 
 
 @dataclass(frozen=True)
 class Watermark:
-    """The mark of one source: all transactions before `horizon` (an xid8) of the table `identity` are in."""
+    """How far one source was pulled: the warehouse has what the table `identity` held at `mark`."""
 
     source_name: str
-    horizon: int
+    mark: Mark
     identity: str
     batch_id: int
     polls: int
 
-    def condition(self) -> str:
-        """The WHERE condition of the window."""
-        # a literal, because a subquery would be evaluated per row
-        return f"age(xmin) <= age(('{self.horizon:d}'::xid8)::xid)"
+    @property
+    def horizon(self) -> int:
+        return self.mark.horizon
 
-    def still_holds(self, identity: str, horizon: int) -> bool:
-        """Whether the table is still the one that was pulled, and the window lies within reach of age().
 
-        A horizon that went back is a server restored from a backup.
-        """
-        return self.identity == identity and 0 <= horizon - self.horizon < WINDOW_LIMIT
+def why_whole(before: Watermark | None, identity: str, mark: Mark) -> str | None:
+    """Why the table must be read whole, or None when the changes since `before` will do."""
+    if before is None:
+        return "it was never pulled"
+    if before.identity != identity:
+        then, now = before.identity.split("/"), identity.split("/")
+        if len(then) != len(now):
+            return "the last pull was made by an older biomem"
+        return next(reason for reason, a, b in zip(IDENTITY, then, now, strict=True) if a != b)
+    if mark.horizon < before.horizon:
+        return f"transaction {before.horizon:,} lies in this server's future: it was restored from a backup"
+    return mark.must_read_whole
 
 
 @dataclass(frozen=True)
@@ -55,14 +74,17 @@ class Changes:
     def total(self) -> int:
         return self.inserted + self.updated + self.deleted
 
+    def plus(self, other: Changes) -> Changes:
+        return Changes(self.inserted + other.inserted, self.updated + other.updated, self.deleted + other.deleted)
+
 
 @dataclass(frozen=True)
 class PullResult:
     """What one pull of one table did.
 
     `rows_read` counts the rows of the window; `rows_skipped` those without an id or a time that can be held, by
-    reason, `skipped_examples` names some. `is_full`: every row was read; `is_reconciled`: all keys were compared.
-    `batch_id` is None when nothing changed.
+    reason, `skipped_examples` names some. `is_full`: every row was read, and `full_because` says why;
+    `is_reconciled`: all keys were compared. `batch_id` is None when nothing changed.
     """
 
     source: str
@@ -78,6 +100,7 @@ class PullResult:
     is_reconciled: bool
     batch_id: int | None
     seconds: float
+    full_because: str | None = None
 
     @property
     def rows_changed(self) -> int:
@@ -89,6 +112,8 @@ class PullResult:
             f"{self.source}: {self.rows_inserted} inserted, {self.rows_updated} updated, {self.rows_deleted} deleted; "
             f"watermark {self.watermark_before or 'none'} -> {self.watermark_after}; {self.seconds:.2f} s"
         )
+        if self.full_because:
+            line += f"; read whole: {self.full_because}"
         if self.rows_skipped:
             reasons = ", ".join(f"{count} with {problem}" for problem, count in sorted(self.rows_skipped.items()))
             line += f"; NOT TAKEN: {reasons} (e.g. {', '.join(self.skipped_examples)})"
@@ -104,9 +129,11 @@ def scalar(rows: duckdb.DuckDBPyConnection) -> Any:
 
 def read_watermark(con: duckdb.DuckDBPyConnection, source_name: str) -> Watermark | None:
     row = con.execute(
-        "select horizon, system_identifier, batch_id, polls from raw.watermarks where source_name = ?", [source_name]
+        "select horizon, coalesce(position, horizon), system_identifier, batch_id, polls from raw.watermarks "
+        "where source_name = ?",
+        [source_name],
     ).fetchone()
-    return Watermark(source_name, int(row[0]), row[1], row[2], row[3]) if row else None
+    return Watermark(source_name, Mark(int(row[0]), row[1]), row[2], row[3], row[4]) if row else None
 
 
 def next_batch(con: duckdb.DuckDBPyConnection) -> int:
@@ -116,24 +143,28 @@ def next_batch(con: duckdb.DuckDBPyConnection) -> int:
 def save_watermark(con: duckdb.DuckDBPyConnection, mark: Watermark) -> None:
     con.execute(
         """
-        insert into raw.watermarks (source_name, horizon, system_identifier, batch_id, polls) values (?, ?, ?, ?, ?)
+        insert into raw.watermarks (source_name, horizon, position, system_identifier, batch_id, polls)
+        values (?, ?, ?, ?, ?, ?)
         on conflict (source_name) do update set
             horizon = excluded.horizon,
+            position = excluded.position,
             system_identifier = excluded.system_identifier,
             batch_id = excluded.batch_id,
             polls = excluded.polls
         """,
-        [mark.source_name, str(mark.horizon), mark.identity, mark.batch_id, mark.polls],
+        [mark.source_name, str(mark.horizon), mark.mark.position, mark.identity, mark.batch_id, mark.polls],
     )
 
 
 def record_pull(
     con: duckdb.DuckDBPyConnection,
     *,
+    source_name: str,
+    batch_id: int,
     run_id: str | None,
     as_of: datetime | None,
-    before: Watermark | None,
-    after: Watermark,
+    horizon_before: int | None,
+    horizon_after: int,
     changes: Changes,
     seconds: float,
 ) -> None:
@@ -141,12 +172,12 @@ def record_pull(
         "insert into raw.pulls (batch_id, source_name, run_id, pulled_as_of, horizon_before, horizon_after, "
         "rows_inserted, rows_updated, rows_deleted, seconds) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
-            after.batch_id,
-            after.source_name,
+            batch_id,
+            source_name,
             run_id,
             as_of,
-            str(before.horizon) if before else None,
-            str(after.horizon),
+            str(horizon_before) if horizon_before is not None else None,
+            str(horizon_after),
             changes.inserted,
             changes.updated,
             changes.deleted,

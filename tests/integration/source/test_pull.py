@@ -152,7 +152,7 @@ def test_an_edit_is_a_revision_at_the_sources_own_time_of_it_or_else_at_as_of(me
 
 def test_arousal_is_scored_once_per_text(memories, pull, raw, monkeypatch):
     scored = []
-    monkeypatch.setattr("biomem.source.changes.text_arousal", lambda text: scored.append(text) or 0.5)
+    monkeypatch.setattr("biomem.source.scoring.text_arousal", lambda text: scored.append(text) or 0.5)
     insert(memories, "a", content="I love it!")
     pull()
     memories.execute("update memories set importance = .5")
@@ -199,7 +199,7 @@ def test_without_as_of_a_deletion_counts_at_the_newest_time_in_the_data(memories
 
 
 def test_a_large_source_compares_its_keys_every_nth_pull_or_on_request(memories, pull, map_source, monkeypatch):
-    monkeypatch.setattr("biomem.source.pull.SMALL_SOURCE_ROWS", 0)
+    monkeypatch.setattr("biomem.source.staging.SMALL_SOURCE_ROWS", 0)
     map_source("sources: {s: {table: public.memories, reconcile_every: 3}}")
     insert(memories, "a", "b", "c")
     assert pull().is_reconciled  # the first reads everything
