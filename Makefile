@@ -12,7 +12,7 @@ export AIRFLOW__COSMOS__ENABLE_TELEMETRY := False
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dev demo up down status test test-full lint format bench oracles docs lock clean
+.PHONY: help setup dev demo up down status test test-full lint format bench soak oracles docs lock clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -79,6 +79,10 @@ oracles: setup ## Hold the model against published human data
 
 bench: setup ## Measure; figures go to benchmarks/RESULTS.md
 	@$(BIN)/python benchmarks/rebuild.py $(ARGS)
+
+MINUTES ?= 60
+soak: setup ## A live Airflow under load for MINUTES; figures go to OUT
+	@$(BIN)/python benchmarks/soak.py --minutes $(MINUTES) $(if $(OUT),--out "$(OUT)") $(ARGS)
 
 docs: dev ## Draw the pictures of docs/memory-model.md
 	@$(BIN)/python -m biomem.oracles.pictures

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import httpx
 from biomem.errors import ServiceError
 
 from biomem_airflow.environment import USER
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 COMPONENTS = ("metadatabase", "scheduler", "dag_processor", "triggerer")
 PENDING = ("queued", "running")
@@ -84,6 +87,17 @@ class AirflowApi:
 
     def run(self, dag_id: str, run_id: str) -> Run:
         return self._run(self._call("GET", self._run_path(dag_id, run_id)))
+
+    def runs(self, dag_id: str, since: datetime, until: datetime) -> list[dict[str, Any]]:
+        """Return every run of a DAG that was due in the time, as Airflow describes it, the oldest first."""
+        span = {"run_after_gte": since.isoformat(), "run_after_lte": until.isoformat(), "order_by": "run_after"}
+        found: list[dict[str, Any]] = []
+        while True:
+            options = {**span, "limit": 100, "offset": len(found)}
+            page = self._call("GET", f"/api/v2/dags/{dag_id}/dagRuns", params=options)
+            found += page["dag_runs"]
+            if not page["dag_runs"] or len(found) >= page["total_entries"]:
+                return found
 
     def tasks(self, dag_id: str, run_id: str) -> list[TaskRun]:
         found = self._call("GET", f"{self._run_path(dag_id, run_id)}/taskInstances", params={"limit": 100})

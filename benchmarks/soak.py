@@ -1,0 +1,298 @@
+"""A live Airflow under load: is every 30-second window met, how late is what was written, what does it cost.
+
+Starts Airflow in a home of its own, with its own embedded PostgreSQL and ports; a writer commits memories all the time,
+the sleep rhythms are triggered more often than their schedules would. At the end the writer stops, and what an idle
+window costs is measured too. Prints a summary, and writes all of it as JSON.
+
+    python benchmarks/soak.py --minutes 60 --out soak.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import psycopg
+from biomem.demo.postgres import connections
+from biomem.settings import load_settings
+from biomem_airflow import commands
+from biomem_airflow.local import supervisor
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from biomem.settings import Settings
+    from biomem_airflow.local.api import AirflowApi
+
+WINDOW_S = 30
+AWAKE = "short_term_memory"
+SLEEP_EVERY_S = {"consolidation": 120, "nightly_decay": 300, "weekly_homeostasis": 600}
+IDLE_WINDOWS = 4
+SAMPLE_EVERY_S = 10
+LOCK_ERRORS = ("Could not set lock", "Conflicting lock", "is in use by")
+CREATE = """
+    create table if not exists public.memories (
+        id bigint generated always as identity primary key, agent_id text not null, session_id text,
+        content text not null, created_at timestamptz not null default now()
+    )"""
+
+
+@dataclass
+class Writer:
+    """Commits `per_window` memories a window, evenly, and sees when each commit becomes visible to readers."""
+
+    source_dsn: str
+    target_dsn: str
+    per_window: int
+    stop: threading.Event = field(default_factory=threading.Event)
+    committed: dict[str, float] = field(default_factory=dict)
+    delays: list[float] = field(default_factory=list)
+    written: int = 0
+
+    def write(self) -> None:
+        with psycopg.connect(self.source_dsn, autocommit=True) as pg:
+            while not self.stop.wait(WINDOW_S / self.per_window):
+                number = self.written
+                row = pg.execute(
+                    "insert into public.memories (agent_id, session_id, content) values (%s, %s, %s) returning id",
+                    [f"agent-{number % 5}", f"session-{number // 50}", _sentence(number)],
+                ).fetchone()
+                assert row is not None
+                self.committed[str(row[0])] = time.time()
+                self.written += 1
+
+    def watch(self) -> None:
+        with psycopg.connect(self.target_dsn, autocommit=True) as pg:
+            while not (self.stop.is_set() and not self.committed):
+                time.sleep(0.25)
+                waiting = list(self.committed)
+                try:
+                    seen = pg.execute("select memory_id from memory.memories where memory_id = any(%s)", [waiting])
+                except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
+                    continue  # nothing was published yet
+                now = time.time()
+                self.delays += [now - self.committed.pop(memory_id) for (memory_id,) in seen.fetchall()]
+                if self.stop.is_set() and waiting and now - min(self.committed.values(), default=now) > 5 * WINDOW_S:
+                    return
+
+
+def main() -> None:
+    """Run the soak with the given length."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--rows", type=int, default=200, help="memories written in a window of 30 s")
+    parser.add_argument("--port", type=int, default=8790)
+    parser.add_argument("--out", type=Path, help="file for the figures as JSON")
+    options = parser.parse_args()
+    if options.minutes <= 0 or options.rows < 1:
+        parser.error("--minutes and --rows must be positive")
+    with tempfile.TemporaryDirectory(prefix="biomem-soak-", ignore_cleanup_errors=True) as home:
+        figures = _soak(load_settings(Path(home)), options.minutes, options.rows, options.port)
+    if options.out:
+        options.out.write_text(json.dumps(figures, indent=1) + "\n")
+    print(json.dumps(figures, indent=1))
+    if figures[AWAKE]["missed"] or figures[AWAKE]["failed"] or figures["lock_errors"]:
+        sys.exit(1)
+
+
+def _soak(settings: Settings, minutes: float, rows: int, port: int) -> dict[str, Any]:
+    console = Console(stderr=True)
+    with ExitStack() as stack:
+        dsns = stack.enter_context(connections(settings))
+        with psycopg.connect(dsns.source_dsn, autocommit=True) as pg:
+            pg.execute(CREATE)
+        local = commands.up(settings, port, console)
+        stack.callback(supervisor.stop, settings)
+        api = local.api()
+        stack.callback(api.close)
+        _first_window(api)
+        writer = Writer(dsns.source_dsn, dsns.target_dsn, rows)
+        began, processes = datetime.now(timezone.utc), _parts(local.supervisor_pid)
+        samples: list[float] = []
+        workers = [writer.write, writer.watch, lambda: _sleep_often(api, writer.stop), lambda: _sample(local, samples)]
+        threads = [threading.Thread(target=worker, daemon=True) for worker in workers]
+        for thread in threads:
+            thread.start()
+        console.print(f"soaking for {minutes:g} minutes at {rows} memories a window")
+        time.sleep(minutes * 60)
+        ended, cpu = datetime.now(timezone.utc), _cpu_between(processes, _parts(local.supervisor_pid))
+        writer.stop.set()
+        for thread in threads[:2]:
+            thread.join(6 * WINDOW_S)
+        idle_from = datetime.now(timezone.utc)
+        console.print("waiting for windows with nothing new")
+        # what was last in mind has to leave it first
+        time.sleep(_attention_s(settings) + (IDLE_WINDOWS + 1) * WINDOW_S)
+        idle = api.runs(AWAKE, idle_from + timedelta(seconds=_attention_s(settings)), datetime.now(timezone.utc))
+        seconds = (ended - began).total_seconds()
+        rhythms = {dag: _rhythm(api, dag, began, ended) for dag in (AWAKE, *SLEEP_EVERY_S)}
+        overhead = _overhead(api, began, ended)
+        supervisor.stop(settings)
+        return {
+            "minutes": round(seconds / 60, 2),
+            "rows_per_window": rows,
+            "rows_written": writer.written,
+            "rows_not_visible": len(writer.committed),
+            **rhythms,
+            "commit_to_visible_s": _spread(writer.delays),
+            "idle_window_s": _spread([_seconds(run) for run in idle if run["state"] == "success"]),
+            "cpu_share_of_a_core": {part: round(used / seconds, 3) for part, used in sorted(cpu.items())},
+            "memory_mb": {"start": samples[0], "middle": samples[len(samples) // 2], "end": samples[-1]},
+            "lock_errors": _lock_errors(settings),
+            "task_overhead": overhead,
+            "dbt_build_s": _dbt_build(settings),
+        }
+
+
+def _first_window(api: AirflowApi) -> None:
+    """Wait for the first window, which builds everything."""
+    began = datetime.now(timezone.utc) - timedelta(minutes=5)
+    while not any(run["state"] == "success" for run in api.runs(AWAKE, began, datetime.now(timezone.utc))):
+        time.sleep(1)
+
+
+def _sleep_often(api: AirflowApi, stop: threading.Event) -> None:
+    due = {dag: time.monotonic() + every for dag, every in SLEEP_EVERY_S.items()}
+    while not stop.wait(1):
+        for dag, at in due.items():
+            if time.monotonic() >= at:
+                api.trigger(dag, {})
+                due[dag] = at + SLEEP_EVERY_S[dag]
+
+
+def _seconds(run: dict[str, Any]) -> float:
+    return (datetime.fromisoformat(run["end_date"]) - datetime.fromisoformat(run["start_date"])).total_seconds()
+
+
+def _rhythm(api: AirflowApi, dag: str, since: datetime, until: datetime) -> dict[str, Any]:
+    runs = api.runs(dag, since, until)
+    while any(run["state"] in ("queued", "running") for run in runs):
+        time.sleep(1)
+        runs = api.runs(dag, since, until)
+    states = [run["state"] for run in runs]
+    due = len(runs)
+    if dag == AWAKE:
+        due = int(until.timestamp() // WINDOW_S) - int(since.timestamp() // WINDOW_S)
+    spread = _spread([_seconds(run) for run in runs if run["state"] == "success"])
+    return {
+        "due": due,
+        "succeeded": states.count("success"),
+        "failed": states.count("failed"),
+        "missed": max(due - len(runs), 0),
+        **{f"{name}_s": value for name, value in spread.items()},
+    }
+
+
+def _spread(values: list[float]) -> dict[str, float | None]:
+    if not values:
+        return {"p50": None, "p95": None, "max": None}
+    ordered = sorted(values)
+    return {
+        "p50": round(statistics.median(ordered), 2),
+        "p95": round(ordered[min(len(ordered) - 1, int(0.95 * len(ordered)))], 2),
+        "max": round(ordered[-1], 2),
+    }
+
+
+def _overhead(api: AirflowApi, since: datetime, until: datetime) -> dict[str, float]:
+    """Medians over the windows: the whole run, its tasks, and the time between them."""
+    whole, tasks = [], []
+    for run in api.runs(AWAKE, since, until)[-10:]:
+        if run["state"] == "success":
+            whole.append(_seconds(run))
+            tasks.append(sum(task.seconds or 0 for task in api.tasks(AWAKE, run["dag_run_id"])))
+    between = [run - inside for run, inside in zip(whole, tasks, strict=True)]
+    return {
+        "run_s": round(statistics.median(whole), 2),
+        "in_tasks_s": round(statistics.median(tasks), 2),
+        "between_tasks_s": round(statistics.median(between), 2),
+    }
+
+
+def _parts(supervisor_pid: int) -> dict[str, float]:
+    """CPU seconds so far, by part of Airflow; what a part's ended children used counts as its tasks."""
+    used: dict[str, float] = {}
+    root = psutil.Process(supervisor_pid)
+    for process in [root, *root.children(recursive=True)]:
+        try:
+            name, times = _part(process.cmdline()), process.cpu_times()
+        except psutil.NoSuchProcess:
+            continue
+        used[name] = used.get(name, 0) + times.user + times.system
+        used["tasks"] = used.get("tasks", 0) + times.children_user + times.children_system
+    return used
+
+
+def _part(command: list[str]) -> str:
+    text = " ".join(command)
+    for part in ("api-server", "dag-processor", "triggerer", "scheduler", "postgres"):
+        if part in text:
+            return part
+    return "supervisor" if "biomem_airflow" in text else "other"
+
+
+def _cpu_between(before: dict[str, float], after: dict[str, float]) -> dict[str, float]:
+    return {part: max(used - before.get(part, 0), 0) for part, used in after.items()}
+
+
+def _sample(local: supervisor.LocalAirflow, samples: list[float]) -> None:
+    while True:
+        root = psutil.Process(local.supervisor_pid)
+        samples.append(round(sum(_own_memory(each) for each in [root, *root.children(recursive=True)]) / 1024**2))
+        time.sleep(SAMPLE_EVERY_S)
+
+
+def _own_memory(process: psutil.Process) -> int:
+    try:
+        return int(process.memory_full_info().uss)
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return 0
+
+
+def _lock_errors(settings: Settings) -> int:
+    logs: Iterable[Path] = (settings.airflow_home / "logs").rglob("*.log")
+    return sum(any(error in log.read_text(errors="replace") for error in LOCK_ERRORS) for log in logs)
+
+
+def _attention_s(settings: Settings) -> float:
+    from biomem.parameters import load_parameters
+
+    return float(load_parameters(settings)["attention_window_s"].value)
+
+
+def _dbt_build(settings: Settings) -> float:
+    """One `dbt build` of the same models from the shell, once Airflow has let go of the warehouse."""
+    from biomem_airflow.stages import dbt_variables
+
+    began = time.monotonic()
+    folder = str(settings.dbt_dir)
+    command = [str(Path(sys.executable).with_name("dbt")), "--quiet", "build", "--select", f"tag:{AWAKE}"]
+    command += ["--exclude", "test_type:unit", "--project-dir", folder, "--profiles-dir", folder]
+    command += ["--target-path", str(settings.home / "shell")]
+    subprocess.run(command, check=True, env={**os.environ, **dbt_variables(settings)})
+    return round(time.monotonic() - began, 2)
+
+
+def _sentence(number: int) -> str:
+    who = ("Ada", "Milo", "Noor", "the neighbour", "the team")[number % 5]
+    what = ("planted", "mended", "read about", "painted", "remembered")[number // 5 % 5]
+    thing = ("the apple trees", "the old clock", "the harbour", "a blue door", "the winter concert")[number // 25 % 5]
+    return f"{who} {what} {thing} on day {number // 125}, for the {number}th time"
+
+
+if __name__ == "__main__":
+    main()
