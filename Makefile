@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+# test processes side by side; the slow tests run one after the other, for they kill and measure
+WORKERS ?= 2
 UV     := $(BIN)/uv
 UV_PIN := uv==0.13.9
 export VIRTUAL_ENV := $(abspath $(VENV))
@@ -69,7 +71,7 @@ format: dev ## Let the formatter have its way
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
 test: lint ## All checks that a change must pass (what CI runs)
-	@$(BIN)/pytest -m "not slow"
+	@$(BIN)/pytest -n $(WORKERS) --dist loadfile -m "not slow"
 
 test-full: lint ## The same, with faults, soaks and containers
 	@$(BIN)/pytest -m "slow or not slow"
