@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from biomem.errors import SourceError
 from biomem.source import casts
-from biomem.source.mapping import REQUIRED, SYNONYMS, Column
+from biomem.source.mapping import ACCESS_LOG, MEMORIES, REQUIRED, SYNONYMS, Column
 from biomem.warehouse.connection import quote_identifier, quote_literal
 
 if TYPE_CHECKING:
@@ -16,6 +16,32 @@ if TYPE_CHECKING:
     from biomem.source.mapping import SourceTable
     from biomem.source.table import TableShape
 
+# how each of our columns is read, by the kind of source
+CASTS: Mapping[str, Mapping[str, Callable[[casts.Value], str]]] = {
+    MEMORIES: {
+        "memory_id": casts.label,
+        "content": casts.text,
+        "occurred_at": casts.instant,
+        "agent_id": casts.label,
+        "session_id": casts.label,
+        "speaker": casts.label,
+        "updated_at": casts.instant,
+        "importance": casts.number,
+        "arousal": casts.number,
+        "tags": casts.tags,
+        "metadata": casts.metadata,
+        "deleted_at": casts.instant,
+        "embedding": casts.embedding,
+    },
+    ACCESS_LOG: {
+        "access_id": casts.label,
+        "memory_id": casts.label,
+        "accessed_at": casts.instant,
+        "agent_id": casts.label,
+        "kind": casts.label,
+        "grade": casts.number,
+    },
+}
 ACCESS_KINDS = ("retrieve", "restudy")
 DEFAULT_GRADE = 3
 
@@ -54,23 +80,22 @@ class AccessPlan:
 def plan_columns(source: SourceTable, shape: TableShape) -> ColumnPlan:
     """Find, check and cast the columns. Raises SourceError naming the column, the table and what there is."""
     found = find_columns(source, shape)
-    cast = _Caster(found, shape)
-    occurred_at, updated_at = cast("occurred_at", casts.instant), cast("updated_at", casts.instant)
-    key = cast("memory_id", casts.label)
+    sql = _cast_all(found, shape, source.kind)
+    key, occurred_at, updated_at = sql["memory_id"], sql["occurred_at"], sql["updated_at"]
     expressions = {
         "memory_id": key,
-        "agent_id": f"coalesce({cast('agent_id', casts.label)}, {quote_literal(source.agent_id)})",
-        "session_id": f"({cast('session_id', casts.label)})::text",
-        "speaker": f"({cast('speaker', casts.label)})::text",
-        "content": cast("content", casts.text),
+        "agent_id": f"coalesce({sql['agent_id']}, {quote_literal(source.agent_id)})",
+        "session_id": f"({sql['session_id']})::text",
+        "speaker": f"({sql['speaker']})::text",
+        "content": sql["content"],
         "occurred_at": f"case when {casts.is_holdable(occurred_at)} then {occurred_at} end",
         "updated_at": f"(case when {casts.is_holdable(updated_at)} then {updated_at} end)::timestamptz",
-        "importance": f"({cast('importance', casts.number)})::float8",
-        "arousal": f"({cast('arousal', casts.number)})::float8",
-        "tags": f"({cast('tags', casts.tags)})::text[]",
-        "metadata": f"({cast('metadata', casts.metadata)})::text",
-        "deleted_at": f"({casts.deletion(cast('deleted_at', casts.instant), occurred_at)})::timestamptz",
-        "embedding": f"({cast('embedding', casts.embedding)})::real[]",
+        "importance": f"({sql['importance']})::float8",
+        "arousal": f"({sql['arousal']})::float8",
+        "tags": f"({sql['tags']})::text[]",
+        "metadata": f"({sql['metadata']})::text",
+        "deleted_at": f"({casts.deletion(sql['deleted_at'], occurred_at)})::timestamptz",
+        "embedding": f"({sql['embedding']})::real[]",
         "problem": _problem(key, occurred_at),
     }
     is_deleted = f"{expressions['deleted_at']} is not null"
@@ -81,16 +106,15 @@ def plan_columns(source: SourceTable, shape: TableShape) -> ColumnPlan:
 def plan_accesses(source: SourceTable, shape: TableShape) -> AccessPlan:
     """The same for an access log. An access without a kind is a retrieval, and one without a grade was good (3)."""
     found = find_columns(source, shape)
-    cast = _Caster(found, shape)
-    key, accessed_at = cast("access_id", casts.label), cast("accessed_at", casts.instant)
-    memory_id = cast("memory_id", casts.label)
-    kind = f"coalesce({cast('kind', casts.label)}, '{ACCESS_KINDS[0]}')"
-    grade = f"coalesce({cast('grade', casts.number)}, {DEFAULT_GRADE})"
+    sql = _cast_all(found, shape, source.kind)
+    key, memory_id, accessed_at = sql["access_id"], sql["memory_id"], sql["accessed_at"]
+    kind = f"coalesce({sql['kind']}, '{ACCESS_KINDS[0]}')"
+    grade = f"coalesce({sql['grade']}, {DEFAULT_GRADE})"
     kinds = ", ".join(f"'{name}'" for name in ACCESS_KINDS)
     expressions = {
         "access_id": key,
         "memory_id": memory_id,
-        "agent_id": f"coalesce({cast('agent_id', casts.label)}, {quote_literal(source.agent_id)})",
+        "agent_id": f"coalesce({sql['agent_id']}, {quote_literal(source.agent_id)})",
         "accessed_at": f"case when {casts.is_holdable(accessed_at)} then {accessed_at} end",
         "kind": kind,
         "grade": f"case when {grade} in (1, 2, 3, 4) then ({grade})::integer end",
@@ -103,14 +127,12 @@ def plan_accesses(source: SourceTable, shape: TableShape) -> AccessPlan:
     return AccessPlan(_listed(expressions), key, _has_key(found["access_id"], shape), _shown(found))
 
 
-class _Caster:
-    """Casts our columns by the types that were found; a column that was not found is null."""
-
-    def __init__(self, found: Mapping[str, Column], shape: TableShape) -> None:
-        self.values = {ours: read_column(column, ours, shape) for ours, column in found.items()}
-
-    def __call__(self, ours: str, how: Callable[[casts.Value], str]) -> str:
-        return how(self.values[ours]) if ours in self.values else "null"
+def _cast_all(found: Mapping[str, Column], shape: TableShape, kind: str) -> dict[str, str]:
+    """Each of our columns as SQL; null for one that was not found."""
+    return {
+        ours: how(read_column(found[ours], ours, shape)) if ours in found else "null"
+        for ours, how in CASTS[kind].items()
+    }
 
 
 def read_column(column: Column, ours: str, shape: TableShape) -> casts.Value:
@@ -127,9 +149,8 @@ def find_columns(source: SourceTable, shape: TableShape) -> dict[str, Column]:
 
     Raises SourceError for a mapped column that is not there and for a required one that was not found.
     """
-    by_plain = {_plain(name): name for name in reversed(list(shape.columns))}
     found: dict[str, Column] = {}
-    for ours, names in SYNONYMS[source.kind].items():
+    for ours in SYNONYMS[source.kind]:
         mapped = source.columns.get(ours)
         if mapped is not None:
             if mapped.name is not None and mapped.name not in shape.columns:
@@ -141,8 +162,7 @@ def find_columns(source: SourceTable, shape: TableShape) -> dict[str, Column]:
                 found[ours] = mapped
             continue
         taken = {column.name for column in (*source.columns.values(), *found.values())}
-        named = [by_plain[plain] for plain in map(_plain, names) if plain in by_plain]
-        free = [name for name in named if name not in taken]
+        free = [name for name in columns_by_name(ours, source.kind, shape) if name not in taken]
         if ours == "embedding":
             # found by name alone it must not stop a pull that never asked for it
             free = [name for name in free if casts.is_vector(shape.columns[name])]
@@ -156,6 +176,12 @@ def find_columns(source: SourceTable, shape: TableShape) -> dict[str, Column]:
             f"(the table has {', '.join(shape.columns) or 'no columns'}; looked for {looked_for})"
         )
     return found
+
+
+def columns_by_name(ours: str, kind: str, shape: TableShape) -> list[str]:
+    """The table's columns that are named as one of ours may be, the surest first."""
+    by_plain = {_plain(name): name for name in reversed(list(shape.columns))}
+    return [by_plain[plain] for plain in map(_plain, SYNONYMS[kind][ours]) if plain in by_plain]
 
 
 def _plain(name: str) -> str:

@@ -71,6 +71,11 @@ def check_expression(text: str, where: str) -> None:
         raise ConfigurationError(f"{where}: a {opened[-1]} of the expression {text!r} is not closed")
 
 
+def names_in(text: str) -> set[str]:
+    """Every identifier in an expression: columns, functions and types alike."""
+    return {token.text for token in _tokens(text, "") if token.kind in ("word", "quoted")}
+
+
 def describe_expressions(
     con: psycopg.Connection[tuple[Any, ...]], schema: str, table: str, expressions: Mapping[str, str]
 ) -> dict[str, int]:

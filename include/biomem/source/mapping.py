@@ -49,7 +49,7 @@ MEMORY_SYNONYMS: Mapping[str, tuple[str, ...]] = {
     "session_id": ("session_id", "session", "conversation_id", "thread_id", "chat_id"),
     "speaker": ("speaker", "role", "author", "sender"),
     "updated_at": ("updated_at", "modified_at"),
-    "importance": ("importance", "salience"),
+    "importance": ("importance", "importance_score", "salience"),
     "arousal": ("arousal",),
     "tags": ("tags", "labels", "keywords"),
     "metadata": ("metadata", "meta", "properties"),

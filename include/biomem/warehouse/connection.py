@@ -24,6 +24,11 @@ def quote_identifier(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+def qualified_name(schema: str, table: str) -> str:
+    """A table as SQL names it."""
+    return f"{quote_identifier(schema)}.{quote_identifier(table)}"
+
+
 def quote_literal(text: str) -> str:
     """`text` as a SQL string literal, for the statements that take no parameters (SET, table functions)."""
     return "'" + text.replace("'", "''") + "'"

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import sys
+from dataclasses import dataclass
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+from biomem.cli import build
+from biomem.errors import BiomemError
 from biomem.source.mapping import load_sources
 from biomem.source.pull import pull_all
 from biomem.warehouse.connection import open_warehouse
@@ -14,6 +19,20 @@ if TYPE_CHECKING:
 
     from biomem.settings import Settings
     from biomem.source.watermark import PullResult
+
+# what several test files share lies beside them
+sys.path.insert(0, str(Path(__file__).parent))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command ended with."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+    error: BiomemError | None
+
 
 AS_OF = datetime(2026, 1, 1, tzinfo=timezone.utc)
 MEMORIES = """
@@ -60,6 +79,27 @@ def raw(settings: Settings) -> Callable[[str], list[tuple[Any, ...]]]:
             return con.execute(sql).fetchall()
 
     return ask
+
+
+@pytest.fixture
+def biomem(
+    settings: Settings, dsn: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Outcome]:
+    """Run the command line in this process."""
+    monkeypatch.setenv("BIOMEM_SOURCE_DSN", dsn)
+    monkeypatch.delenv("BIOMEM_TARGET_DSN", raising=False)
+
+    def run(*arguments: str) -> Outcome:
+        capsys.readouterr()
+        error = None
+        try:
+            code = build().main(["--home", str(settings.home), *arguments], "biomem", standalone_mode=False)
+        except BiomemError as caught:
+            code, error = 1, caught
+        printed = capsys.readouterr()
+        return Outcome(code or 0, printed.out, printed.err, error)
+
+    return run
 
 
 @pytest.fixture
