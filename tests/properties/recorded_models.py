@@ -1,8 +1,8 @@
 """The shipped dbt models without dbt's seconds: the statements that `dbt run` sends are recorded once and replayed.
 
 A run of dbt costs seconds, a property needs hundreds of runs. What dbt sends to DuckDB for a model (its hooks, the
-temporary table, the merge) does not depend on the data, so it is taken from a real run, once for a full refresh and once
-for an incremental run, and sent again by `World.run`; runs begin and complete by `biomem.warehouse.context` as ever.
+temporary table, the merge) does not depend on the data. So it is taken from real runs, a full refresh and an
+incremental one, and sent again by `World.run`; runs begin and complete by `biomem.warehouse.context` as ever.
 `test_recorded_models.py` holds the replay to what dbt itself makes of the same log.
 """
 
@@ -96,8 +96,8 @@ def pull(con: duckdb.DuckDBPyConnection, log: Log) -> None:
     for memory in log.memories:
         if known.get(memory.memory_id, memory.content) != memory.content:
             con.execute(
-                "insert into raw.revisions by name select ? as memory_id, count(*) + 1 as revision, '-' as content_hash, "
-                "? as revised_at, ? as batch_id from raw.revisions where memory_id = ?",
+                "insert into raw.revisions by name select ? as memory_id, count(*) + 1 as revision, "
+                "'-' as content_hash, ? as revised_at, ? as batch_id from raw.revisions where memory_id = ?",
                 [memory.memory_id, memory.updated_at, batch, memory.memory_id],
             )
         con.execute("delete from raw.memories where memory_id = ?", [memory.memory_id])

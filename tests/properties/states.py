@@ -1,4 +1,4 @@
-"""What a world has come to, in a form that can be compared: the current rows of models, without the runs' bookkeeping."""
+"""What a world has come to, in a form that can be compared: current rows of models, without the runs' bookkeeping."""
 
 from __future__ import annotations
 
@@ -22,14 +22,13 @@ def state(con: duckdb.DuckDBPyConnection, models: Iterable[str], without: Iterab
 
 
 def rows_of(con: duckdb.DuckDBPyConnection, model: str, without: Iterable[str] = ()) -> list[Row]:
-    found = con.execute(f"select * from main.{model}")
-    names = [column[0] for column in found.description]
-    rows = [dict(zip(names, row, strict=True)) for row in found.fetchall()]
     left_out = {*BOOKKEEPING, *without}
+    columns = [name for (name,) in con.execute(f"select column_name from (describe main.{model})").fetchall()]
+    names = [name for name in columns if name not in left_out]
+    only = " where is_current" if "is_current" in columns else ""
     current = [
-        {name: value for name, value in row.items() if name not in left_out}
-        for row in rows
-        if row.get("is_current", True)
+        dict(zip(names, row, strict=True))
+        for row in con.execute(f"select {', '.join(names)} from main.{model}{only}").fetchall()
     ]
     return sorted(current, key=lambda row: repr([value for value in row.values() if not isinstance(value, float)]))
 

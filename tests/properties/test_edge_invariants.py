@@ -1,4 +1,4 @@
-"""Invariant 13 of the memory model: nothing that a source can hold breaks a model, and nothing is seen before its time."""
+"""Invariant 13 of the memory model: no log breaks a model, and nothing is seen before its time."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from recorded_models import World
 
 AS_OF = instant(30 * DAY_S)
-# of what lies in the future these have rows, or counts
-KNOW_THE_FUTURE = {"stg_memories", "stg_events", "memory_repeats", "memory_traces", "memory_health"}
+# of what lies in the future these have rows, or counts; an agent's clock runs before its first memory
+KNOW_THE_FUTURE = {"stg_clock", "stg_memories", "stg_events", "memory_repeats", "memory_traces", "memory_health"}
 
 
 def _numbers(value: Any) -> list[float]:
