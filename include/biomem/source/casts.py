@@ -21,7 +21,7 @@ NO_LABEL = (*NO_TEXT, *JSONS, "xml", "hstore")
 # what Python, DuckDB and PostgreSQL all can hold
 FIRST_INSTANT, LAST_INSTANT = "0001-01-01 00:00:00+00", "9999-12-31 00:00:00+00"
 FIRST_SECOND, LAST_SECOND = -62_135_596_800, 253_402_214_400  # the same, since 1970
-LARGEST_DOUBLE, LARGEST_REAL = "1.7976931348623157e308", "3.4028234e38"
+LARGEST_DOUBLE, LARGEST_REAL, SMALLEST_REAL = "1.7976931348623157e308", "3.4028234663852886e38", "1.4e-45"
 
 
 @dataclass(frozen=True)
@@ -134,9 +134,12 @@ def embedding(value: Value) -> str:
             "another, cast it in an expression, or map null"
         )
     is_whole = f"bool_and(coalesce(abs(number) <= {LARGEST_REAL}, false))"
+    # what is too small for a single is nothing rather than an error
+    is_small, is_large = f"abs(number) < {SMALLEST_REAL}", f"abs(number) > {LARGEST_REAL}"
+    single = f"case when {is_small} then 0 when {is_large} then null else number::real end"
     return (
-        f"(select case when array_ndims({value.sql}) = 1 and {is_whole} then {value.sql}::real[] end "
-        f"from unnest({value.sql}) as number)"
+        f"(select case when array_ndims({value.sql}) = 1 and {is_whole} then array_agg({single} order by place) end "
+        f"from unnest({value.sql}) with ordinality as element (number, place))"
     )
 
 

@@ -7,6 +7,7 @@ import json
 import psycopg
 import pytest
 from biomem.errors import SourceError
+from biomem.source.cursors import xid8_column
 from biomem.source.doctor import FIX, OK, WARN, examine
 from biomem.source.doctor import rows as doctor_rows
 from biomem.source.doctor import server as doctor_server
@@ -246,6 +247,21 @@ def test_a_large_table_is_judged_by_a_sample_and_advised_another_cursor(memories
     assert "of a sample of" in found["rows"][0][1]
     status, text, fix = only(found, "cursor")
     assert (status, "scans all of about 20,000 rows" in text, "xid8_column" in fix) == (WARN, True, True)
+
+
+def test_a_cursor_that_lacks_what_it_needs_must_be_mended(memories, examined, map_source, settings):
+    map_source("sources: {s: {table: memories, cursor: xid8_column}}")
+    status, text, fix = only(examined(), "cursor")
+    assert (status, "lacks column 'row_xid' of type xid8" in text) == (FIX, True)
+    assert "biomem source cursor --print-ddl --source s" in fix
+    (source,) = load_sources(settings)
+    for statement in xid8_column.ddl(source).split("commit;"):
+        memories.execute(statement.replace("begin;", ""))
+    assert only(examined(), "cursor")[:2] == (OK, "xid8_column has its column, trigger and index")
+    map_source("sources: {s: {table: memories, cursor: logical_slot, slot: not_made}}")
+    status, text, fix = only(examined(), "cursor")
+    assert (status, text) == (FIX, "logical_slot: there is no slot not_made")
+    assert "biomem source slot create --source s" in fix
 
 
 def test_a_materialized_view_needs_no_other_cursor_however_large():

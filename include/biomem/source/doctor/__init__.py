@@ -30,7 +30,7 @@ def examine(dsn: str, sources: Sequence[SourceTable]) -> list[Examination]:
             con.execute("set default_transaction_read_only = on")
             where, zone = place(dsn), time_zone(dsn)
             server = Examination(None, where, tuple(examine_server(con)))
-            tables = [Examination(one.name, one.label, tuple(examine_table(con, one, zone))) for one in sources]
+            tables = [Examination(one.name, one.label, tuple(examine_table(con, dsn, one, zone))) for one in sources]
             return [server, *tables]
     except psycopg.Error as error:
         reason = without_secrets(str(error), dsn)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from biomem.errors import SourceError
 from biomem.source.columns import find_columns, plan_accesses, plan_columns, read_column
+from biomem.source.cursors import xid8_column
+from biomem.source.cursors.slots import slot_name, slot_state
 from biomem.source.doctor.findings import FIX, OK, WARN, Finding
 from biomem.source.doctor.rows import examine_rows
 from biomem.source.doctor.server import UTC_ZONES
@@ -28,7 +30,9 @@ LARGE_TABLE_ROWS = 1_000_000
 SHOWN_IDS = 3
 
 
-def examine_table(con: psycopg.Connection[tuple[Any, ...]], source: SourceTable, zone: str) -> Iterator[Finding]:
+def examine_table(
+    con: psycopg.Connection[tuple[Any, ...]], dsn: str, source: SourceTable, zone: str
+) -> Iterator[Finding]:
     """Findings on one source. `con` is in autocommit, under our session limits; `zone` is the role's own time zone."""
     try:
         shape = inspect_table(con, source.schema, source.table, source.expressions)
@@ -46,23 +50,39 @@ def examine_table(con: psycopg.Connection[tuple[Any, ...]], source: SourceTable,
     yield _row_security(relation, shape)
     yield from _zoneless(values, zone)
     yield from examine_rows(con, source, shape, values, plan.select_list, relation.rows)
-    yield recommend(source, relation.rows, relation.kind)
+    yield _cursor(dsn, source, relation)
 
 
 def recommend(source: SourceTable, rows: int, kind: str) -> Finding:
-    """Whether the cursor of the mapping suits the table."""
-    if source.cursor != XMIN_WINDOW:
-        return Finding("cursor", OK, f"{source.cursor}, as mapped")
+    """Which cursor suits the table, of which `rows` and `kind` (pg_class.relkind) are told, and why."""
     if rows < LARGE_TABLE_ROWS or kind == "m":
-        why = "a refresh writes every row anew" if kind == "m" else "each poll scans the table in no time"
+        why = "a refresh writes every row anew" if kind == "m" else "a poll scans it in a fraction of a second"
         return Finding("cursor", OK, f"{XMIN_WINDOW} is right: nothing to set up, and {why}")
     return Finding(
         "cursor",
         WARN,
         f"{XMIN_WINDOW} scans all of about {rows:,} rows at each poll (about {rows / 5e6:.1f} s)",
-        f"`cursor: {XID8_COLUMN}` reads only what changed and needs a column, a trigger and an index in the source; "
-        f"`cursor: {LOGICAL_SLOT}` also sees deletions at once and needs wal_level = logical",
+        f"`cursor: {XID8_COLUMN}` reads only what changed (`biomem source cursor --print-ddl --source {source.name}` "
+        f"prints what it needs in the source); `cursor: {LOGICAL_SLOT}` sees deletions at once too",
     )
+
+
+def _cursor(dsn: str, source: SourceTable, relation: Relation) -> Finding:
+    """Whether the mapping's cursor has what it needs, or another suits better."""
+    if source.cursor == XID8_COLUMN:
+        missing = xid8_column.check(source, dsn)
+        if not missing:
+            return Finding("cursor", OK, f"{XID8_COLUMN} has its column, trigger and index")
+        fix = f"let the table's owner run what `biomem source cursor --print-ddl --source {source.name}` prints"
+        return Finding("cursor", FIX, f"{XID8_COLUMN} lacks {'; '.join(missing)}", fix)
+    if source.cursor == LOGICAL_SLOT:
+        state = slot_state(source, dsn)
+        if state is None:
+            fix = f"`biomem source slot create --source {source.name}`; the server needs wal_level = logical"
+            return Finding("cursor", FIX, f"{LOGICAL_SLOT}: there is no slot {slot_name(source)}", fix)
+        fix = "the next pull makes it anew and reads the whole table; pull more often, or raise max_slot_wal_keep_size"
+        return Finding("cursor", WARN if state.is_lost else OK, state.describe(), fix if state.is_lost else None)
+    return recommend(source, relation.rows, relation.kind)
 
 
 def _read_from(ours: str, column: Column, value: Value) -> str:
