@@ -137,8 +137,8 @@ def _check_time_zone(parameter: Parameter, path: Path) -> None:
 
 def _check_order(parameters: dict[str, Parameter], path: Path) -> None:
     hard, good, easy = (parameters[f"salience_{grade}"].value for grade in ("hard", "good", "easy"))
-    if not hard <= good <= easy:
-        raise _refusal("salience_good", good, f"from salience_hard ({hard}) to salience_easy ({easy})", path)
+    if not hard < good < easy:
+        raise _refusal("salience_good", good, f"between salience_hard ({hard}) and salience_easy ({easy})", path)
 
 
 def _in_range(value: Any, low: float, high: float) -> bool:

@@ -35,6 +35,7 @@ DAYS = (None, -1.0, 0.0, 1 / 2880, 0.999999, 1.0, 1.5, 30.0, 365.25, 1e6)
 STABILITIES = (None, -1.0, 0.0, 1e-5, 0.212, 2.3065, 40.0, 36500.0)
 DIFFICULTIES = (None, 1.0, 2.118, 7.5, 10.0)
 GRADES = (None, 0, 1, 2, 3, 4, 5)
+FIRST_GRADES = (*GRADES, 0.999, 1.5, 2.000001, 3.25, 3.999, 4.001)
 SHARES = (None, -0.5, 0.0, 1e-12, 0.25, 0.5, 0.9, 1.0, 1.5)
 SECONDS = (None, -5.0, 0.0, 0.5, 6.0, 30.0, 3600.0, 86400.0, 1e9)
 TRACES = (None, 0.0, 1e-9, 0.01, 1.0, 50.0)
@@ -51,10 +52,14 @@ PARITIES = {
     "short_term_decay": _grid(retention.short_term_decay, "double", SECONDS),
     "short_term_retention": _grid(retention.short_term_retention, "double", SECONDS),
     "recall_probability": _grid(retention.recall_probability, "double double", SECONDS, SHARES),
-    "salience": _grid(retention.salience, "double double", SHARES, SHARES),
-    "salience_grade": _grid(retention.salience_grade, "double", (*SHARES, 0.2, 0.4, 0.8, 0.199999, 0.399999, 0.799999)),
-    "first_stability": _grid(retention.first_stability, "integer double", GRADES, SHARES),
-    "first_difficulty": _grid(retention.first_difficulty, "integer", GRADES),
+    "salience": _grid(
+        retention.salience,
+        "double integer integer integer integer integer boolean",
+        *((None, -0.5, 0.0, 0.4, 1.5), (0, 3, 500), (0, 9), (0, 1), (0, 2), (0, 40), (False, True)),
+    ),
+    "salience_grade": _grid(retention.salience_grade, "double", (*SHARES, 0.249999, 0.499999, 0.75, 0.999999)),
+    "first_stability": _grid(retention.first_stability, "double double", FIRST_GRADES, SHARES),
+    "first_difficulty": _grid(retention.first_difficulty, "double", FIRST_GRADES),
     "next_difficulty": _grid(retention.next_difficulty, "double integer", DIFFICULTIES, GRADES),
     "next_stability": _grid(
         retention.next_stability, "double double double integer", STABILITIES, DIFFICULTIES, DAYS, GRADES
@@ -102,14 +107,13 @@ PARITIES = {
 RENAMED = {
     # keyword of a function -> the parameter it defaults to, where the function needs fewer words
     **{"scale_per_s": "ebbinghaus_scale_per_s", "exponent": "ebbinghaus_exponent", "floor": "short_term_floor"},
-    **{"duration_s": "short_term_memory_duration", "hard_from": "salience_hard", "good_from": "salience_good"},
-    "easy_from": "salience_easy",
+    "duration_s": "short_term_memory_duration",
 }
 
 HELPERS = {
     # rendered inside the macros above, or not an equation
     *("parameter", "fsrs_weight", "double_literal", "at_least", "retention_factor", "raw_first_difficulty"),
-    *("same_day_stability", "lapse_stability", "recall_stability", "working_memory_capacity"),
+    *("salience_terms", "same_day_stability", "lapse_stability", "recall_stability", "working_memory_capacity"),
     *("validate_parameters", "require_in_range", "refuse_parameter"),
 }
 
@@ -181,9 +185,10 @@ def test_every_macro_has_a_parity_case() -> None:
 def test_the_shipped_parameters_are_the_functions_defaults() -> None:
     variables = yaml.safe_load((PROJECT_ROOT / "dbt" / "dbt_project.yml").read_text(encoding="utf-8"))["vars"]
     assert tuple(variables["fsrs_weights"]) == retention.FSRS6_WEIGHTS
+    assert tuple(variables["salience_weights"]) == retention.SALIENCE_WEIGHTS
     for parity in PARITIES.values():
         for name, parameter in signature(parity.function).parameters.items():
             if parameter.kind is parameter.KEYWORD_ONLY and name in RENAMED:
                 assert variables[RENAMED[name]] == parameter.default, name
-            elif parameter.kind is parameter.KEYWORD_ONLY and name != "weights":
+            elif parameter.kind is parameter.KEYWORD_ONLY and name not in {"weights", "salience_weights"}:
                 assert variables[name] == parameter.default, name

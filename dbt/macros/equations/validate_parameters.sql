@@ -27,7 +27,7 @@
             {{ require_in_range(name, value, documented['low'], documented['high'], documented['unit'], documented.get('whole', false)) }}
         {%- endif -%}
     {%- endfor -%}
-    {%- if not var('salience_hard') <= var('salience_good') <= var('salience_easy') -%}
+    {%- if not var('salience_hard') < var('salience_good') < var('salience_easy') -%}
         {{ refuse_parameter('salience_good', var('salience_good'), 'a share between salience_hard and salience_easy') }}
     {%- endif -%}
 {%- endmacro -%}

@@ -13,11 +13,15 @@ select
     memories.session_id,
     seen.occurred_at,
     case when seen.repeat_of is null then 'encode' else 'restudy' end as kind,
-    case when seen.repeat_of is null then memories.grade else 3 end as grade,
+    case when seen.repeat_of is null then salience.grade else 3 end as grade,
     memories.arousal
 from ({{ seen_memories(among) }}) as seen
 inner join {{ ref('stg_memories') }} as memories
     on seen.memory_id = memories.memory_id
+left join {{ ref('memory_salience') }} as salience
+    on
+        seen.memory_id = salience.memory_id
+        and salience.is_current
 
 union all
 

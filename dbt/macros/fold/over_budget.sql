@@ -1,59 +1,34 @@
 {#
     What a memory budget demotes, as a chain of CTEs of which `name` is one row per demotion: memory_no, access_count (the
-    step of the memory's life that it ends, from one access to the next), demoted_us, position, kept, memories,
-    expected_retention.
+    step of the memory's life that it ends, from one access to the next), demoted_us, stability_days, last_accessed_us,
+    expected_retention, position, kept, memories.
 
     On a night an agent keeps the `kept_within` of its memories of which most will be left `memory_budget_horizon_days`
     later; the others are demoted until their next access. Only a night after an encoding or an access can find more
     memories than there is room for, so no other is judged.
 
     folded:   the event fold, one row a step of it
-    subjects: memory_no, agent_id, memory_id, occurred_at, as_of_us
-    faded:    memory_no, access_count, demoted_us: what the threshold has demoted by itself
+    subjects: memory_no, agent_id, memory_id, as_of_us
 #}
-{% macro over_budget(name, folded, subjects, faded) -%}
-{%- if var('memory_budget') is none %}
-{{ name }} as (
-
-    select
-        *,
-        cast(null as double) as expected_retention,
-        cast(null as bigint) as position,
-        cast(null as bigint) as kept,
-        cast(null as bigint) as memories
-    from {{ faded }}
-    where false
-
-)
-{%- else %}
+{% macro over_budget(name, folded, subjects) -%}
 {{ name }}_steps as materialized (
 
     select
-        steps.*,
-        faded.demoted_us as faded_us
-    from (
-        select
-            states.memory_no,
-            states.access_count,
-            any_value(subjects.agent_id) as agent_id,
-            any_value(subjects.memory_id) as memory_id,
-            any_value(states.last_accessed_us) as last_accessed_us,
-            list({'from_us': states.instant_us, 'days': states.stability_days} order by states.event_no) as stabilities,
-            lead(min(states.instant_us)) over (partition by states.memory_no order by states.access_count) as until_us,
-            {{ night_after_us('min(states.instant_us) - 1') }} as enters_us,
-            any_value(subjects.as_of_us) as as_of_us
-        from {{ folded }} as states
-        inner join {{ subjects }} as subjects
-            on states.memory_no = subjects.memory_no
-        group by
-            states.memory_no,
-            states.access_count
-    ) as steps
-    left join {{ faded }} as faded
-        on
-            steps.memory_no = faded.memory_no
-            and steps.access_count = faded.access_count
-    where steps.enters_us <= steps.as_of_us
+        states.memory_no,
+        states.access_count,
+        any_value(subjects.agent_id) as agent_id,
+        any_value(subjects.memory_id) as memory_id,
+        any_value(states.last_accessed_us) as last_accessed_us,
+        list({'from_us': states.instant_us, 'days': states.stability_days} order by states.event_no) as stabilities,
+        lead(min(states.instant_us)) over (partition by states.memory_no order by states.access_count) as until_us,
+        {{ night_after_us('min(states.instant_us) - 1') }} as enters_us
+    from {{ folded }} as states
+    inner join {{ subjects }} as subjects
+        on states.memory_no = subjects.memory_no
+    group by
+        states.memory_no,
+        states.access_count
+    having {{ night_after_us('min(states.instant_us) - 1') }} <= any_value(subjects.as_of_us)
 
 ),
 
@@ -77,7 +52,7 @@
 
 -- One iteration a judged night; a row is a step as it was last judged. Row 0 of an agent is no memory: it counts nights.
 {{ name }}_judged (
-    agent_id, memory_no, access_count, memory_id, last_accessed_us, until_us, faded_us, stabilities,
+    agent_id, memory_no, access_count, memory_id, last_accessed_us, until_us, stabilities,
     night_no, night_us, memories, kept, stability_days, expected_retention, position
 ) using key (agent_id, memory_no, access_count) as (
 
@@ -86,7 +61,6 @@
         cast(0 as bigint),
         0,
         '',
-        cast(null as bigint),
         cast(null as bigint),
         cast(null as bigint),
         cast(null as struct(from_us bigint, days double)[]),
@@ -121,7 +95,6 @@
                 held.memory_id,
                 held.last_accessed_us,
                 held.until_us,
-                held.faded_us,
                 held.stabilities,
                 nights.night_no,
                 nights.night_us,
@@ -144,7 +117,6 @@
                 steps.memory_id,
                 steps.last_accessed_us,
                 steps.until_us,
-                steps.faded_us,
                 steps.stabilities,
                 nights.night_no,
                 nights.night_us,
@@ -164,7 +136,8 @@
         )
         where
             memory_no = 0
-            or (coalesce(until_us > night_us, true) and coalesce(faded_us > night_us, true))
+            or until_us is null
+            or until_us > night_us
     )
 
 ),
@@ -187,5 +160,4 @@
         and position > kept
 
 )
-{%- endif %}
 {%- endmacro %}

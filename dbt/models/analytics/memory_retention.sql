@@ -65,6 +65,12 @@ ranked as materialized (
 
 {{ fold('folded', 'ranked') }},
 
+{%- if var('memory_budget') is not none %}
+
+{{ over_budget('demotions', 'folded', 'subjects') }},
+
+{%- else %}
+
 -- Within a step retention only falls: the first night on which it is below the threshold is known in closed form.
 nights as (
 
@@ -88,14 +94,18 @@ nights as (
 
 ),
 
-faded as (
+demotions as (
 
     select
         nights.memory_no,
         nights.access_count,
         min(nights.night_us) as demoted_us,
         arg_min(nights.stability_days, nights.night_us) as stability_days,
-        any_value(nights.last_accessed_us) as last_accessed_us
+        any_value(nights.last_accessed_us) as last_accessed_us,
+        cast(null as double) as expected_retention,
+        cast(null as bigint) as position,
+        cast(null as bigint) as kept,
+        cast(null as bigint) as memories
     from nights
     inner join subjects
         on nights.memory_no = subjects.memory_no
@@ -104,27 +114,7 @@ faded as (
 
 ),
 
-{{ over_budget('over_budget', 'folded', 'subjects', 'faded') }},
-
-demotions as (
-
-    select * from over_budget
-
-    union all
-
-    select
-        faded.*,
-        null,
-        null,
-        null,
-        null
-    from faded
-    anti join over_budget
-        on
-            faded.memory_no = over_budget.memory_no
-            and faded.access_count = over_budget.access_count
-
-),
+{%- endif %}
 
 restorations as (
 

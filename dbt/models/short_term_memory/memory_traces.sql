@@ -5,7 +5,7 @@
     )
 }}
 
--- depends_on: {{ ref('stg_memories') }}, {{ ref('stg_events') }}, {{ source('raw', 'revisions') }}, {{ source('raw', 'access_log') }}
+-- depends_on: {{ ref('stg_memories') }}, {{ ref('memory_salience') }}, {{ ref('stg_events') }}, {{ source('raw', 'revisions') }}, {{ source('raw', 'access_log') }}
 
 with recursive clock as (
 
@@ -36,6 +36,17 @@ changed as (
 
     select memory_id
     from ({{ changed_memories() }})
+
+    union
+
+    -- first stabilities that a late memory has changed
+    select salience.memory_id
+    from {{ ref('memory_salience') }} as salience
+    inner join clock
+        on salience.agent_id = clock.agent_id
+    where
+        clock.is_in_run
+        and salience.sequence > clock.completed_sequence
 
     union
 

@@ -5,7 +5,7 @@
     )
 }}
 
--- depends_on: {{ ref('stg_memories') }}, {{ ref('stg_events') }}, {{ source('raw', 'revisions') }}, {{ source('raw', 'access_log') }}
+-- depends_on: {{ ref('stg_memories') }}, {{ ref('memory_salience') }}, {{ ref('stg_events') }}, {{ source('raw', 'revisions') }}, {{ source('raw', 'access_log') }}
 
 {%- set window_us = (var('short_term_memory_duration') * 1000000) | int %}
 {%- set attention_us = (var('attention_window_s') * 1000000) | int %}

@@ -22,7 +22,6 @@ select
     deleted_at is null as is_live,
     importance_share as importance,
     arousal_share as arousal,
-    {{ salience_grade(salience('importance_share', 'arousal_share')) }} as grade,
     tags,
     metadata,
     batch_id

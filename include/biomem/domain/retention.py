@@ -6,7 +6,7 @@ Sources: FSRS-6 (Ye 2024, the scheduler's published default weights); Ebbinghaus
 
 from __future__ import annotations
 
-from math import ceil, exp
+from math import ceil, exp, log
 from typing import TYPE_CHECKING
 
 from biomem.domain.numbers import clamp, require_positive
@@ -19,6 +19,9 @@ FSRS6_WEIGHTS: tuple[float, ...] = (
     *(1.4835, 0.0614, 0.2629, 1.6483, 0.6014, 1.8729, 0.5425, 0.0912, 0.0658, 0.1542),
 )
 """Default weights w0 to w20 of FSRS-6: w0 to w3 first stabilities in days, w20 the exponent of forgetting."""
+
+SALIENCE_WEIGHTS: tuple[float, ...] = (1.0, 0.5, 1.0, 0.5, 0.5, 1.5)
+"""Weights of new words, all words, times and numbers, names, first person, and of answering a question."""
 
 AGAIN, HARD, GOOD, EASY = 1, 2, 3, 4
 
@@ -81,39 +84,67 @@ def recall_probability(elapsed_s: float, retention: float, *, duration_s: float 
     return 1 - (1 - short_term_decay(elapsed_s, duration_s=duration_s)) * (1 - clamp(retention, 0.0, 1.0))
 
 
-def salience(importance: float | None, arousal: float | None, *, default_salience: float = 0.5) -> float:
-    """How much an experience stands out, in [0, 1]: its stated importance, else average plus its arousal.
+def salience(
+    importance: float | None,
+    new_words: int,
+    told_words: int,
+    times: int,
+    names: int,
+    first_person: int,
+    is_answer: bool,
+    *,
+    salience_weights: Sequence[float] = SALIENCE_WEIGHTS,
+    salience_full: float = 6.0,
+) -> float:
+    """How much an experience stands out, in [0, 1]: its stated importance, else what its text tells.
 
-    An engineering choice in the spirit of Brown & Kulik 1977 (emotional events are kept better from the start).
+    The counts are of words (all, and those the agent had not met before), of times and numbers, of names and of words of
+    the first person, in sentences that ask nothing; each adds its weight times `ln(1 + count)`, for the tenth name tells
+    less than the first. An answer to a question adds its whole weight: it is what somebody wanted to know.
+    `salience_full` is the sum at which salience is 1. An engineering choice, measured in decision 0006; that what is
+    new is encoded better has its model in the novelty effect of von Restorff 1933.
     """
     if importance is not None:
         return clamp(importance, 0.0, 1.0)
-    return default_salience + (1 - default_salience) * clamp(arousal or 0.0, 0.0, 1.0)
+    counts = (new_words, told_words, times, names, first_person)
+    told = sum(weight * log(1 + max(count, 0)) for weight, count in zip(salience_weights, counts, strict=False))
+    return clamp((told + salience_weights[5] * bool(is_answer)) / salience_full, 0.0, 1.0)
 
 
 def salience_grade(
-    salience: float | None, *, hard_from: float = 0.2, good_from: float = 0.4, easy_from: float = 0.8
-) -> int:
-    """FSRS grade 1 to 4 that a salience in [0, 1] earns at encoding; unknown salience earns 3 (good)."""
-    if salience is None:
-        return GOOD
-    return AGAIN + (salience >= hard_from) + (salience >= good_from) + (salience >= easy_from)
+    salience: float, *, salience_hard: float = 0.25, salience_good: float = 0.5, salience_easy: float = 1.0
+) -> float:
+    """FSRS grade, 1 (again) to 4 (easy) with fractions between, that a salience in [0, 1] earns at encoding.
+
+    Salience 0 earns 1; the three points earn 2, 3 and 4.
+    """
+    points = (0.0, salience_hard, salience_good, salience_easy)
+    for grade, (low, high) in enumerate(zip(points, points[1:], strict=False), 1):
+        if salience < high:
+            return grade + max(salience - low, 0.0) / (high - low)
+    return float(EASY)
 
 
 def first_stability(
-    grade: int, arousal: float | None, *, arousal_gain: float = 1.0, weights: Sequence[float] = FSRS6_WEIGHTS
+    grade: float, arousal: float | None, *, arousal_gain: float = 1.0, weights: Sequence[float] = FSRS6_WEIGHTS
 ) -> float:
     """Stability in days right after encoding: FSRS-6's w[grade-1], raised by arousal in [0, 1] (an engineering choice).
 
-    Raises ValueError unless `grade` is 1 to 4.
+    Between whole grades it grows in equal ratios. Raises ValueError unless `grade` lies in [1, 4].
     """
-    _require_grade(grade)
-    return max(weights[grade - 1] * (1 + arousal_gain * clamp(arousal or 0.0, 0.0, 1.0)), MINIMUM_STABILITY_DAYS)
+    if not AGAIN <= grade <= EASY:
+        raise ValueError(f"grade must lie between 1 (again) and 4 (easy), got {grade}")
+    low = int(grade)
+    days = weights[low - 1]
+    if low < grade:
+        days *= (weights[low] / weights[low - 1]) ** (grade - low)
+    return max(days * (1 + arousal_gain * clamp(arousal or 0.0, 0.0, 1.0)), MINIMUM_STABILITY_DAYS)
 
 
-def first_difficulty(grade: int, *, weights: Sequence[float] = FSRS6_WEIGHTS) -> float:
-    """Difficulty, in [1, 10], right after encoding with `grade` (FSRS-6)."""
-    _require_grade(grade)
+def first_difficulty(grade: float, *, weights: Sequence[float] = FSRS6_WEIGHTS) -> float:
+    """Difficulty, in [1, 10], right after encoding with `grade`, 1 to 4 with fractions between (FSRS-6)."""
+    if not AGAIN <= grade <= EASY:
+        raise ValueError(f"grade must lie between 1 (again) and 4 (easy), got {grade}")
     return clamp(_raw_first_difficulty(grade, weights), 1.0, 10.0)
 
 
@@ -194,7 +225,7 @@ def kept_within(memories: int, *, memory_budget: float | None = None) -> float |
     return float(ceil(memories * memory_budget - 1e-9))
 
 
-def _raw_first_difficulty(grade: int, weights: Sequence[float]) -> float:
+def _raw_first_difficulty(grade: float, weights: Sequence[float]) -> float:
     return weights[4] - exp(weights[5] * (grade - 1)) + 1
 
 

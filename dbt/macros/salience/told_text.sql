@@ -1,0 +1,13 @@
+{#
+    What a text tells: its sentences that ask nothing, without the name of the speaker that some logs put before it.
+    Null for a null text. Texts are read up to 10,000 characters.
+#}
+{% macro told_text(content, speaker) -%}
+regexp_replace(
+    case
+        when starts_with({{ content }}, {{ speaker }} || ':') then substring({{ content }}, length({{ speaker }}) + 2, 10000)
+        else left({{ content }}, 10000)
+    end,
+    '[^.!?…。！？؟\n]*[?？؟]+', ' ', 'g'
+)
+{%- endmacro %}
