@@ -6,6 +6,7 @@ Sources: FSRS-6 (Ye 2024, the scheduler's published default weights); Ebbinghaus
 
 from __future__ import annotations
 
+from itertools import pairwise
 from math import ceil, exp, log
 from typing import TYPE_CHECKING
 
@@ -98,9 +99,9 @@ def salience(
 ) -> float:
     """How much an experience stands out, in [0, 1]: its stated importance, else what its text tells.
 
-    The counts are of words (all, and those the agent had not met before), of times and numbers, of names and of words of
-    the first person, in sentences that ask nothing; each adds its weight times `ln(1 + count)`, for the tenth name tells
-    less than the first. An answer to a question adds its whole weight: it is what somebody wanted to know.
+    The counts are of words (those the agent had not met before, and all), of times and numbers, of names and of words
+    of the first person, in sentences that ask nothing; each adds its weight times `ln(1 + count)`, for the tenth name
+    tells less than the first. An answer to a question adds its whole weight: it is what somebody wanted to know.
     `salience_full` is the sum at which salience is 1. An engineering choice, measured in decision 0006; that what is
     new is encoded better has its model in the novelty effect of von Restorff 1933.
     """
@@ -119,7 +120,7 @@ def salience_grade(
     Salience 0 earns 1; the three points earn 2, 3 and 4.
     """
     points = (0.0, salience_hard, salience_good, salience_easy)
-    for grade, (low, high) in enumerate(zip(points, points[1:], strict=False), 1):
+    for grade, (low, high) in enumerate(pairwise(points), 1):
         if salience < high:
             return grade + max(salience - low, 0.0) / (high - low)
     return float(EASY)
