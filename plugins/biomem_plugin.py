@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from airflow.plugins_manager import AirflowPlugin
+from biomem_airflow.ui import registration
 
 
 class BiologicalMemoryPlugin(AirflowPlugin):
     name = "biological_memory"
+    fastapi_apps = registration.apps()
+    external_views = registration.views()

@@ -128,9 +128,9 @@ def _now(row: dict[str, Any], at: datetime) -> str:
         return "Now: not encoded yet."
     term = "long-term" if row["is_long_term"] else "not long-term"
     falls = row["falls_below_threshold_at"]
-    when_forgotten = f"; below {number(row['forgetting_threshold'])} from {when(falls)} if nothing happens"
+    when_forgotten = f"; below {number(row['forgetting_threshold'])} from {when(falls)} UTC if nothing happens"
     return (
-        f"Now ({when(at)}): {row['state']}, {term}; retention {number(row['retention'])}, stability "
+        f"Now ({when(at)} UTC): {row['state']}, {term}; retention {number(row['retention'])}, stability "
         f"{number(row['stability_days'])} days, {row['access_count']} accesses"
         f"{when_forgotten if row['state'] == 'live' and falls else ''}."
     )

@@ -62,7 +62,7 @@ class MemoryService:
                 {"question": question, "agent": agent_id, "k": k, "forgotten": forgotten},
             )
         return RecallAnswer(
-            memories=[Recalled(**row, is_forgotten=bool(row["parts"].get("is_forgotten"))) for row in rows]
+            memories=[Recalled(**row, is_forgotten=row["parts"].get("state") == "forgotten") for row in rows]
         )
 
     def working_memory(self, agent_id: str) -> WorkingMemoryAnswer:

@@ -5,15 +5,25 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from datetime import datetime, timezone
 from pathlib import Path
 
 import httpx2
 import psycopg
 import pytest
+from biomem.parameters import load_parameters
+from biomem.source.mapping import load_sources
+from biomem.source.pull import pull_all
+from biomem.warehouse.connection import open_warehouse
+from biomem.warehouse.context import begin_stage, complete_stage
+from biomem.warehouse.publish import publish_stage
+from biomem.warehouse.target_schema import ensure_target_schema
+from biomem.warehouse.transform import run_models
 
 sys.path.insert(0, str(Path(__file__).parent))
 from conftest import TOKENS, over_http, run
 
+STAGE = "short_term_memory"
 HOSTILE = "'; drop table memories; -- %s {x} \\N <script>alert(1)</script> 😀 עברית 一二三 \u202e"
 
 
@@ -214,3 +224,58 @@ def test_the_command_says_what_it_is_missing(world, options, environment, messag
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert "short" not in done.stderr
+
+
+def test_what_is_recalled_is_ones_own_whatever_is_asked(world):
+    questions = ["what colour is the kettle", "the safe opens with 4711", HOSTILE, "milo", "x" * 100_000, "", "m1 4711"]
+
+    async def main():
+        async with world.stdio("ada") as client:
+            found = [await call(client, "recall", question=question, k=100) for question in questions]
+            everything = await call(client, "recall", question="kettle safe", forgotten="all", k=100)
+            return [*found, everything]
+
+    answers = run(main())
+    assert {one["memory_id"] for answer in answers for one in answer["memories"]} == {"a1", "a2"}
+    best = answers[0]["memories"][0]
+    assert best["content"].startswith("The kettle is blue")
+    assert best["score"] == pytest.approx(sum(part for part in best["parts"].values() if isinstance(part, int | float)))
+    logged = world.pg.execute("select distinct agent_id, memory_id from memory.access_log order by 2").fetchall()
+    assert logged == [("ada", "a1"), ("ada", "a2")]
+
+
+def test_a_memory_written_in_one_call_is_recalled_and_explained_in_the_next_window(dsn, settings, world):
+    world.pg.execute("drop schema memory cascade")
+    ensure_target_schema(dsn)
+
+    async def main():
+        async with world.stdio("ada") as client:
+            done = await call(client, "remember", content="Grandmother's recipe wants cardamom, not cinnamon.")
+            assert (await call(client, "recall", question="Which spice does the recipe want?"))["memories"] == []
+            await asyncio.to_thread(window, settings, dsn)
+            (found,) = (await call(client, "recall", question="Which spice does the recipe want?", k=1))["memories"]
+            assert found["memory_id"] == done["memory_id"]
+            held = await call(client, "working_memory")
+            assert done["memory_id"] in [one["memory_id"] for one in held["memories"]]
+            story = await call(client, "explain", memory_id=done["memory_id"])
+            assert [event["what"] for event in story["story"]] == ["encode", "retrieve"]
+            await call(client, "forget", memory_id=done["memory_id"])
+            await asyncio.to_thread(window, settings, dsn)
+            left = await call(client, "recall", question="Which spice does the recipe want?", forgotten="all", k=100)
+            assert done["memory_id"] not in [one["memory_id"] for one in left["memories"]]
+            assert "no memory" in await refused(client, "explain", memory_id=done["memory_id"])
+
+    run(main())
+
+
+def window(settings, dsn):
+    """What the DAG short_term_memory does every 30 seconds; all keys are compared."""
+    as_of = datetime.now(timezone.utc)
+    run_id = f"window-{as_of.isoformat()}"
+    with open_warehouse(settings) as con:
+        pull_all(con, load_sources(settings), source_dsn=dsn, target_dsn=dsn, as_of=as_of, reconcile=True)
+        begin_stage(con, STAGE, run_id=run_id, as_of=as_of, params_hash="p")
+    run_models(settings, "--select", f"tag:{STAGE}")
+    with open_warehouse(settings) as con:
+        publish_stage(con, STAGE, dsn=dsn, run_id=run_id, parameters=load_parameters(settings))
+        complete_stage(con, STAGE, run_id)

@@ -1,0 +1,1 @@
+"""One module a view: the queries whose rows the page draws."""
