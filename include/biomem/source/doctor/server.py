@@ -18,6 +18,8 @@ WRAPAROUND = 2**31
 XIDS_TO_WATCH, XIDS_TO_ACT = WRAPAROUND // 2, WRAPAROUND * 4 // 5
 LONG_TRANSACTION_S = 300
 LONG_PREPARED_S = 60
+# where the start of others' transactions is hidden, so many that came after tell that one is old
+LATER_TRANSACTIONS = 10_000
 CLOCK_SKEW_S = 2.0
 UTC_ZONES = frozenset({"UTC", "GMT", "Etc/UTC", "Etc/GMT", "Universal", "Zulu", "Etc/UCT", "UCT"})
 
@@ -128,7 +130,7 @@ def _long_transactions(con: psycopg.Connection[tuple[Any, ...]]) -> Iterator[Fin
         order by age(backend_xid) desc limit 3
         """
     ).fetchall()
-    long = [row for row in rows if row[3] is None or row[3] >= LONG_TRANSACTION_S]
+    long = [row for row in rows if (row[4] >= LATER_TRANSACTIONS if row[3] is None else row[3] >= LONG_TRANSACTION_S)]
     if not long:
         yield Finding("open", OK, "no transaction that writes has been open for long")
     for pid, user, state, seconds, behind in long:
