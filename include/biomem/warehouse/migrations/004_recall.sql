@@ -24,6 +24,7 @@ create table memory.recall_documents (
     speaker text,
     occurred_at timestamptz not null,
     length integer not null,
+    is_question boolean not null,
     lexemes text[] not null,
     around integer[] not null,
     primary key (agent_id, document)
@@ -39,6 +40,7 @@ comment on column memory.recall_documents.session_id is 'As in memory.memories';
 comment on column memory.recall_documents.speaker is 'As in memory.memories';
 comment on column memory.recall_documents.occurred_at is 'As in memory.memories';
 comment on column memory.recall_documents.length is 'How many words it has';
+comment on column memory.recall_documents.is_question is 'Whether it ends with a question mark: it asks, and tells nothing';
 comment on column memory.recall_documents.lexemes is 'Its words, each once';
 comment on column memory.recall_documents.around is 'The texts two before, one before, one after and two after it in its session; null where there is none';
 
@@ -64,6 +66,7 @@ create table memory.recall_speakers (
     agent_id text not null,
     speaker text not null,
     cue text not null,
+    lexemes text[] not null,
     documents integer not null,
     primary key (agent_id, speaker)
 );
@@ -72,6 +75,7 @@ comment on table memory.recall_speakers is 'Recall index: who speaks in an agent
 comment on column memory.recall_speakers.agent_id is 'Whose memories';
 comment on column memory.recall_speakers.speaker is 'As in memory.memories';
 comment on column memory.recall_speakers.cue is 'The first word of the name, in lower case: by it a question names the speaker';
+comment on column memory.recall_speakers.lexemes is 'The same as the texts have it: what need not be looked for in them';
 comment on column memory.recall_speakers.documents is 'Texts spoken';
 
 
@@ -199,6 +203,7 @@ begin
     numbered as materialized (
         select texts.memory_id, texts.agent_id, texts.length::integer as length, texts.lexemes,
             new_rows.session_id, new_rows.speaker, new_rows.occurred_at,
+            new_rows.content ~ '[?？]\W*$' as is_question,
             (counted.last_document + 1 - row_number() over (
                 partition by texts.agent_id order by new_rows.occurred_at desc, texts.memory_id desc
             ))::integer as document
@@ -208,16 +213,21 @@ begin
     ),
     documents as (
         insert into memory.recall_documents
-            (agent_id, document, memory_id, session_id, speaker, occurred_at, length, lexemes, around)
-        select agent_id, document, memory_id, session_id, speaker, occurred_at, length, lexemes, '{}' from numbered
+            (agent_id, document, memory_id, session_id, speaker, occurred_at, length, is_question, lexemes, around)
+        select agent_id, document, memory_id, session_id, speaker, occurred_at, length, is_question, lexemes, '{}'
+        from numbered
     ),
     speakers as (
-        insert into memory.recall_speakers as known (agent_id, speaker, cue, documents)
-        select agent_id, speaker, lower((regexp_match(speaker, '\w+'))[1]), count(*)
-        from numbered
-        where speaker ~ '\w'
-        group by agent_id, speaker
-        order by agent_id, speaker
+        insert into memory.recall_speakers as known (agent_id, speaker, cue, lexemes, documents)
+        select spoken.agent_id, spoken.speaker, spoken.cue,
+            array(select word.lexeme from memory.lexemes(spoken.cue) as word), spoken.documents
+        from (
+            select agent_id, speaker, lower((regexp_match(speaker, '\w+'))[1]) as cue, count(*) as documents
+            from numbered
+            where speaker ~ '\w'
+            group by agent_id, speaker
+        ) as spoken
+        order by spoken.agent_id, spoken.speaker
         on conflict (agent_id, speaker) do update set documents = known.documents + excluded.documents
     )
     insert into memory.recall_postings as postings (agent_id, lexeme, block, documents, frequencies, lengths)
@@ -370,8 +380,7 @@ returns tstzmultirange
 language plpgsql immutable parallel safe
 as $$
 declare
-    -- "may" and "march" are months with a capital or beside a number
-    asked text := lower(regexp_replace(question, '(^\s*May|(?<!\d )\m(may|march))\M(?! \d)', '', 'g'));
+    asked text;
     months constant text := 'january|february|march|april|may|june|july|august|september|october|november|december';
     weekdays constant text := 'sunday|monday|tuesday|wednesday|thursday|friday|saturday';
     today constant timestamptz := date_trunc('day', as_of, 'UTC');
@@ -382,9 +391,11 @@ declare
     at timestamptz;
     step interval;
 begin
-    if asked !~ ('\m([12]\d{3}|yesterday|today|last|this|ago|' || months || '|' || weekdays || ')\M') then
+    if question !~* '[12]\d{3}|yesterday|today|\m(last|this)\M|\mago\M|(sun|mon|tues|wednes|thurs|fri|satur)day|uary|march|april|\mmay\M|june|july|august|ember|october' then
         return null;
     end if;
+    -- "may" and "march" are months with a capital or beside a number
+    asked := lower(regexp_replace(question, '(^\s*May|(?<!\d )\m(may|march))\M(?! \d)', '', 'g'));
     -- 6 November 2023; November 6th; June 2022; in June (of any year)
     for found in select regexp_matches(asked,
         '\m(?:(\d{1,2})(?:st|nd|rd|th)?(?: of)? )?(' || months || ')\M(?: (\d{1,2})(?:st|nd|rd|th)?\M)?(?:,? (?:of )?([12]\d{3})\M)?', 'g')
@@ -456,27 +467,28 @@ declare
     question alias for query;
     asker alias for agent_id;
     way alias for forgotten;
-    -- what each part may weigh; see docs/recall.md
+    -- what each part weighs; words weigh 1. See docs/recall.md
     k1 constant double precision := 1.2;
     b constant double precision := 0.75;
-    meaning_weight constant double precision := 0.8;
-    beside_weights constant double precision[] := array[0.2, 0.25, 0.25, 0.2];
-    who_weight constant double precision := 0.3;
-    when_weight constant double precision := 0.4;
-    association_weight constant double precision := 0.1;
-    retention_weight constant double precision := 0.05;
-    -- how far it looks: postings read; texts that lend a part of their match to those beside them, and to
-    -- those associated; texts that are weighed in full
+    meaning_weight constant double precision := 0.4;
+    around_weights constant double precision[] := array[0.2, 0.25, 0.25, 0.2];
+    who_weight constant double precision := 0.15;
+    when_weight constant double precision := 0.2;
+    statement_weight constant double precision := 0.05;
+    association_weight constant double precision := 0.05;
+    retention_weight constant double precision := 0.025;
+    -- how far it looks: postings read; texts that lend a part of their match to those beside them, and to those
+    -- associated; texts that are weighed in full
     postings_read constant integer := 20000;
-    hits constant integer := 40 + least(k, 10000);
-    sources constant integer := 10;
-    weighed constant integer := 120 + 2 * least(k, 10000);
+    hits constant integer := 20 + least(k, 10000);
+    sources constant integer := 5;
+    weighed constant integer := 30 + 2 * least(k, 10000);
     at constant timestamptz := coalesce(as_of, now());
     agent memory.recall_agents;
-    model memory.embedding_models;
+    model text;
     terms text[];
     named text[];
-    cues text[];
+    names text[];
     period tstzmultirange;
     decay double precision;
     association_decay double precision;
@@ -484,7 +496,7 @@ declare
     noise double precision;
     recalled text[] := '{}';
 begin
-    if way is not null and way not in ('cued', 'all', 'none') then
+    if way not in ('cued', 'all', 'none') then
         raise exception 'forgotten must be cued, all or none, got %', quote_literal(left(way, 50))
             using errcode = 'invalid_parameter_value';
     end if;
@@ -495,22 +507,24 @@ begin
     if not found or coalesce(k, 0) < 1 or coalesce(question, '') = '' then
         return;
     end if;
+    question := left(question, 20000);
     -- a speaker who is named is a cue of its own; what is left of the question is looked for in the texts
-    cues := tsvector_to_array(to_tsvector('pg_catalog.simple', left(question, 20000)));
-    select array_agg(speakers.speaker), array_agg(speakers.cue) into named, cues
-    from memory.recall_speakers as speakers
-    where speakers.agent_id = asker and speakers.cue = any (cues);
-    select array_agg(word.lexeme) into terms from memory.lexemes(left(question, 20000)) as word
-    where not word.lexeme = any (select name.lexeme from memory.lexemes(array_to_string(cues, ' ')) as name);
-    if terms is null then
-        select array_agg(word.lexeme) into terms from memory.lexemes(left(question, 20000)) as word;
-    end if;
-    period := memory.named_period(left(question, 20000), at, (
+    select array_agg(s.speaker), array_agg(s.lexeme) into named, names
+    from (
+        select speakers.speaker, unnest(speakers.lexemes) as lexeme
+        from memory.recall_speakers as speakers
+        where speakers.agent_id = asker
+            and speakers.cue = any (tsvector_to_array(to_tsvector('pg_catalog.simple', question)))
+    ) as s;
+    select coalesce(array_agg(word.lexeme) filter (where word.lexeme <> all (names)), array_agg(word.lexeme))
+    into terms
+    from memory.lexemes(question) as word;
+    period := memory.named_period(question, at, (
         select documents.occurred_at from memory.recall_documents as documents
         where documents.agent_id = asker order by documents.occurred_at limit 1
     ));
     if query_embedding is not null then
-        select * into model from memory.embedding_models as models
+        select models.model into model from memory.embedding_models as models
         where models.is_serving and models.dimensions = cardinality(query_embedding);
     end if;
     select coalesce(max((p.value ->> 20)::double precision) filter (where p.name = 'fsrs_weights'), 0.1542),
@@ -518,16 +532,18 @@ begin
         coalesce(max(p.value::double precision) filter (where p.name = 'association_ceiling'), 1.45),
         coalesce(max(p.value::double precision) filter (where p.name = 'activation_noise'), 0.5)
     into decay, association_decay, ceiling, noise
-    from memory.parameters as p;
+    from memory.parameters as p
+    where p.name in ('fsrs_weights', 'synaptic_decay_rate', 'association_ceiling', 'activation_noise');
     for recall.memory_id, recall.content, recall.occurred_at, recall.score, recall.parts in
-    with postings as materialized (
+    with postings as (
         select p.lexeme, p.block, p.documents, p.frequencies, p.lengths, cardinality(p.documents) as size,
-            sum(cardinality(p.documents)) over (partition by p.lexeme)::double precision as frequency
+            sum(cardinality(p.documents)) over (partition by p.lexeme)::double precision as frequency,
+            row_number() over (partition by p.lexeme) = 1 as is_first
         from unnest(terms) as term (lexeme)
         join memory.recall_postings as p on p.agent_id = asker and p.lexeme = term.lexeme
     ),
     ranked as materialized (
-        select lexeme, documents, frequencies, lengths, row_number() over (partition by lexeme) as part,
+        select documents, frequencies, lengths, is_first,
             ln(1 + (agent.documents - frequency + 0.5) / (frequency + 0.5)) as idf,
             -- rare words first; common ones only as far as there is time for them
             sum(size) over (order by frequency, lexeme, block desc) - size as read_before
@@ -536,33 +552,32 @@ begin
     asked as (
         -- a word that stands nowhere was asked for all the same
         select sum(idf) + (cardinality(terms) - count(*)) * ln(2 * agent.documents + 2) as information
-        from ranked where part = 1
-    ),
-    words as (
-        select one.document, sum(ranked.idf * one.frequency * (k1 + 1)
-                / (one.frequency + k1 * (1 - b + b * one.length * agent.documents / agent.total_length))) as bm25,
-            sum(ranked.idf) as known
-        from ranked
-        cross join lateral unnest(ranked.documents, ranked.frequencies, ranked.lengths)
-            as one (document, frequency, length)
-        where ranked.read_before < postings_read
-        group by one.document
-    ),
-    vectors as (
-        select v.document, greatest(memory.similarity(v.embedding, query_embedding), 0) as likeness
-        from memory.recall_vectors as v
-        where v.agent_id = asker and v.model = model.model
+        from ranked where is_first
     ),
     matched as materialized (
-        select document,
-            coalesce(words.bm25 / nullif(max(words.bm25) over (), 0), 0) as words,
-            coalesce(meaning_weight * vectors.likeness, 0) as meaning,
-            greatest(words.known / (select information from asked), vectors.likeness) as cue
-        from words full join vectors using (document)
+        select found.document, sum(found.words) / (select information from asked) as words,
+            coalesce(meaning_weight * max(found.likeness), 0) as meaning,
+            greatest(sum(found.known) / (select information from asked), max(found.likeness)) as cue
+        from (
+            select one.document, null::double precision as likeness, ranked.idf as known,
+                ranked.idf * one.frequency
+                    / (one.frequency + k1 * (1 - b + b * one.length * agent.documents / agent.total_length)) as words
+            from ranked
+            cross join lateral unnest(ranked.documents, ranked.frequencies, ranked.lengths)
+                as one (document, frequency, length)
+            where ranked.read_before < postings_read
+            union all
+            select v.document, greatest(memory.similarity(v.embedding, query_embedding), 0), 0, 0
+            from memory.recall_vectors as v
+            where v.agent_id = asker and v.model = model
+        ) as found
+        group by found.document
     ),
     strongest as materialized (
-        select best.document, best.words + best.meaning as match, d.around, d.memory_id
-        from (select * from matched order by words + meaning desc, document limit hits) as best
+        select best.document, best.match, d.around, d.memory_id
+        from (
+            select document, words + meaning as match from matched order by words + meaning desc, document limit hits
+        ) as best
         join memory.recall_documents as d on d.agent_id = asker and d.document = best.document
     ),
     associated as (
@@ -581,13 +596,13 @@ begin
         ) as pair
     ),
     gathered as (
-        select document, sum(words) as words, sum(meaning) as meaning, max(cue) as cue, sum(around) as around,
-            sum(association) as association
+        select part.document, sum(part.words) as words, sum(part.meaning) as meaning, max(part.cue) as cue,
+            sum(part.around) as around, sum(part.association) as association
         from (
             select document, words, meaning, cue, 0::double precision as around, 0::double precision as association
             from matched
             union all
-            select beside.document, 0, 0, null, s.match * beside_weights[beside.place], 0
+            select beside.document, 0, 0, null, s.match * around_weights[beside.place], 0
             from strongest as s cross join lateral unnest(s.around) with ordinality as beside (document, place)
             where beside.document is not null
             union all
@@ -607,14 +622,15 @@ begin
             order by d.document desc
             limit case when (select count(*) from matched) < k then weighed else 0 end)
         ) as part
-        group by document
-        order by sum(words) + sum(meaning) + sum(around) + sum(association) desc, document desc
+        group by part.document
+        order by sum(part.words) + sum(part.meaning) + sum(part.around) + sum(part.association) desc, part.document desc
         limit weighed
     ),
     weighed_up as (
         select m.memory_id, m.content, m.occurred_at, g.words, g.meaning, g.around, g.association, g.cue,
             case when d.speaker = any (named) then who_weight else 0 end as who,
             case when d.occurred_at <@ period then when_weight else 0 end as timely,
+            case when d.is_question then 0 else statement_weight end as statement,
             case first.state when 'forgotten' then 'forgotten' else m.state end as state,
             coalesce(memory.retention(coalesce(first.stability_days, m.stability_days),
                 coalesce(first.last_accessed_at, m.last_accessed_at), at, decay), 0) as retention
@@ -626,8 +642,9 @@ begin
     ),
     found as (
         select w.memory_id, w.content, w.occurred_at, w.state, w.words, w.meaning, w.around, w.association, w.who,
-            w.timely, retention_weight * w.retention as held,
-            w.words + w.meaning + w.around + w.association + w.who + w.timely + retention_weight * w.retention as score
+            w.timely, w.statement, retention_weight * w.retention as held,
+            w.words + w.meaning + w.around + w.association + w.who + w.timely + w.statement
+                + retention_weight * w.retention as score
         from weighed_up as w
         where w.state <> 'forgotten' or way = 'all' or (coalesce(way, 'cued') = 'cued' and
             -- what the cue lends against what was lost since retention was .9; the whole question always suffices
@@ -638,7 +655,7 @@ begin
     )
     select f.memory_id, f.content, f.occurred_at, f.score, jsonb_build_object(
         'words', f.words, 'meaning', f.meaning, 'around', f.around, 'who', f.who, 'when', f.timely,
-        'association', f.association, 'retention', f.held, 'state', f.state)
+        'statement', f.statement, 'association', f.association, 'retention', f.held, 'state', f.state)
     from found as f
     order by f.score desc, f.memory_id
     loop
@@ -655,4 +672,7 @@ begin
 end
 $$;
 
-comment on function memory.recall is 'The k memories of an agent that a question brings back, best first. The score is the sum of the numbers in parts: words (BM25), meaning (vectors), around (what lies beside them in its session), who and when the question names, association, retention. forgotten: cued finds a demoted memory when the cue outweighs what it has lost, all finds every one, none finds none; parts.state tells which they are. Unless log is false, what is recalled is written to access_log and strengthened by the next window; a past as_of writes nothing';
+comment on function memory.recall is 'The k memories of an agent that a question brings back, best first. The score is the sum of the numbers in parts: words (BM25, as a share of what the question could match), meaning (vectors), around (what lies beside them in its session), who and when the question names, statement (it tells something), association, retention. forgotten: cued finds a demoted memory when the cue outweighs what it has lost, all finds every one, none finds none; parts.state tells which they are. Unless log is false, what is recalled is written to access_log and strengthened by the next window; a past as_of writes nothing';
+
+-- what was published before there was an index
+update memory.memories set memory_id = memory_id;
