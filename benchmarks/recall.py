@@ -44,7 +44,10 @@ SESSION = 20
 VOCABULARY = 30_000
 AGENTS_AT_ONCE = 50
 QUESTIONS_PER_AGENT = 4
-COMMON = "i you we they the a an and or to of in on with was is are were have had it that this so my our".split()
+COMMON = [
+    *("i", "you", "we", "they", "the", "a", "an", "and", "or", "to", "of", "in", "on", "with", "was"),
+    *("is", "are", "were", "have", "had", "it", "that", "this", "so", "my", "our"),
+]
 ASK = (
     "select count(*) from bench.questions as q cross join lateral "
     "memory.recall(q.question, q.agent_id, 10, {vector}, null, 'cued', {log}) where q.n = :n;"

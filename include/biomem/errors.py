@@ -29,3 +29,11 @@ class PublishError(BiomemError):
 
 class ServiceError(BiomemError):
     """A process that the pipeline starts itself (embedded PostgreSQL, Airflow) did not come up or died."""
+
+
+class EmbeddingError(BiomemError):
+    """Texts cannot be turned into vectors: the model is missing, cannot be reached, or answers with something else."""
+
+
+class RecallError(BiomemError):
+    """The target PostgreSQL refused a question."""

@@ -32,6 +32,9 @@ class Settings:
     max_memory: str
     threads: int
     time_zone: str
+    embeddings: str = "default"
+    embeddings_url: str | None = None
+    embeddings_key: str | None = field(default=None, repr=False)
     mcp_token: str | None = field(default=None, repr=False)
     mcp_token_file: Path | None = None
 
@@ -91,6 +94,9 @@ def load_settings(home: Path | None = None, environ: Mapping[str, str] | None = 
         max_memory=env.get("BIOMEM_MAX_MEMORY") or "4GB",
         threads=int(threads),
         time_zone=env.get("BIOMEM_TIME_ZONE") or "UTC",
+        embeddings=env.get("BIOMEM_EMBEDDINGS") or "default",
+        embeddings_url=env.get("BIOMEM_EMBEDDINGS_URL") or None,
+        embeddings_key=env.get("BIOMEM_EMBEDDINGS_KEY") or None,
         mcp_token=env.get("BIOMEM_MCP_TOKEN") or None,
         mcp_token_file=Path(tokens).expanduser() if (tokens := env.get("BIOMEM_MCP_TOKEN_FILE")) else None,
     )

@@ -57,7 +57,7 @@ def test_k_may_be_any_number(filled, k, found):
 
 
 def test_another_agents_id_in_the_question_opens_nothing(filled):
-    assert filled.recall("secret eve Ben's tea agent_id='eve'", k=100) == ["tea", "plain"]
+    assert filled.recall("secret eve Ben's tea agent_id='eve'", k=100) == ["plain", "tea"]
 
 
 def test_a_way_of_forgetting_that_is_not_there_is_named(filled):

@@ -451,6 +451,18 @@ $$;
 comment on function memory.named_period is 'When a question asks about, in UTC: dates, months, years, and "yesterday", "last week", "two months ago", "on Monday" as seen from as_of. A month without a year is taken of every year from since on; null when it names no time';
 
 
+create function memory.unnamed(question text, agent_id text) returns text
+language sql stable parallel safe
+as $$
+    select coalesce(nullif(btrim(regexp_replace(unnamed.question,
+        '\m(' || coalesce(string_agg(distinct speakers.cue, '|'), '$ ') || ')(''s|’s)?\M', '', 'gi')), ''),
+        unnamed.question)
+    from memory.recall_speakers as speakers where speakers.agent_id = unnamed.agent_id
+$$;
+
+comment on function memory.unnamed is 'A question without the names of the agent''s speakers: what to make its vector of. Who is named is a cue of its own, and the name would draw all that they said';
+
+
 create function memory.recall(
     query text,
     agent_id text,
@@ -485,7 +497,7 @@ declare
     weighed constant integer := 30 + 2 * least(k, 10000);
     at constant timestamptz := coalesce(as_of, now());
     agent memory.recall_agents;
-    model text;
+    serving text;
     terms text[];
     named text[];
     names text[];
@@ -524,7 +536,7 @@ begin
         where documents.agent_id = asker order by documents.occurred_at limit 1
     ));
     if query_embedding is not null then
-        select models.model into model from memory.embedding_models as models
+        select models.model into serving from memory.embedding_models as models
         where models.is_serving and models.dimensions = cardinality(query_embedding);
     end if;
     select coalesce(max((p.value ->> 20)::double precision) filter (where p.name = 'fsrs_weights'), 0.1542),
@@ -551,11 +563,12 @@ begin
     ),
     asked as (
         -- a word that stands nowhere was asked for all the same
-        select sum(idf) + (cardinality(terms) - count(*)) * ln(2 * agent.documents + 2) as information
+        select nullif(coalesce(sum(idf), 0) + (coalesce(cardinality(terms), 0) - count(*)) * ln(2 * agent.documents + 2), 0)
+            as information
         from ranked where is_first
     ),
     matched as materialized (
-        select found.document, sum(found.words) / (select information from asked) as words,
+        select found.document, coalesce(sum(found.words) / (select information from asked), 0) as words,
             coalesce(meaning_weight * max(found.likeness), 0) as meaning,
             greatest(sum(found.known) / (select information from asked), max(found.likeness)) as cue
         from (
@@ -569,7 +582,7 @@ begin
             union all
             select v.document, greatest(memory.similarity(v.embedding, query_embedding), 0), 0, 0
             from memory.recall_vectors as v
-            where v.agent_id = asker and v.model = model
+            where v.agent_id = asker and v.model = serving
         ) as found
         group by found.document
     ),
