@@ -47,12 +47,16 @@ class Asker:
     """
 
     def __init__(self, pg: Target, settings: Settings) -> None:
+        import psycopg
+
         self._pg = pg
         self._model: EmbeddingModel | None = None
         self.warning: str | None = None
         try:
             if configured_model(settings) is not None and (name := serving_model(pg)) is not None:
                 self._model = load_model(settings, name)
+        except psycopg.Error as error:
+            raise RecallError(_explain(error)) from None
         except (EmbeddingError, ConfigurationError) as error:
             self.warning = f"recalling by words alone: {error}"
 
@@ -88,6 +92,16 @@ class Asker:
             ) from None
         return [Recalled(*row) for row in rows]
 
+    def agents(self) -> list[str]:
+        """Ids of the agents that have memories, in alphabetical order; those that may be seen."""
+        import psycopg
+
+        try:
+            rows = self._pg.execute("select agent_id from memory.recall_agents where documents > 0 order by 1")
+            return [agent_id for (agent_id,) in rows]
+        except psycopg.Error as error:
+            raise RecallError(_explain(error)) from None
+
     def _vector(self, question: str, agent_id: str) -> list[float] | None:
         if self._model is None or not question.strip():
             return None
@@ -98,3 +112,11 @@ class Asker:
         except EmbeddingError as error:
             self.warning = f"recalling by words alone: {error}"
             return None
+
+
+def _explain(error: psycopg.Error) -> str:
+    from psycopg import errors
+
+    if isinstance(error, (errors.UndefinedTable, errors.UndefinedFunction, errors.InvalidSchemaName)):
+        return "nothing was published yet, or by an older biomem; `biomem run short_term_memory` does it"
+    return f"the database refused the question: {error}"

@@ -6,10 +6,12 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
+from biomem.errors import BiomemError
 from biomem.parameters import load_parameters
+from biomem.recall.embedding import embed_new
 from biomem.settings import load_settings
 from biomem.warehouse.connection import open_warehouse
-from biomem.warehouse.context import complete_stage
+from biomem.warehouse.context import AWAKE, complete_stage
 from biomem.warehouse.publish import publish_stage
 
 from biomem_airflow.hooks.conninfo import conninfo
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow.sdk import Context
+    from biomem.settings import Settings
 
 
 class DuckDBToPostgresOperator(BaseOperator):
@@ -52,4 +55,13 @@ class DuckDBToPostgresOperator(BaseOperator):
             )
             complete_stage(con, self.stage, run_id)
         self.log.info("%s", result.describe())
+        if self.stage == AWAKE:
+            self._embed(settings)
         return asdict(result)
+
+    def _embed(self, settings: Settings) -> None:
+        """Vectors for what has come in. Recall does without where there are none, so no failure here is the run's."""
+        try:
+            self.log.info("%s", embed_new(settings, conninfo(self.target_conn_id)).describe())
+        except BiomemError as error:
+            self.log.warning("recalling by words alone: %s", error)
