@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING, Any
 
 from biomem.demo.postgres import connections, is_running
 from biomem.errors import BiomemError
 from biomem.source.dsn import redact
+from biomem.source.mapping import load_sources
 from rich.table import Table
+from rich.text import Text
 
 from biomem_airflow.local import supervisor
 
 if TYPE_CHECKING:
     from biomem.settings import Settings
+    from biomem.source.mapping import SourceTable
     from rich.console import Console
 
 # published tables whose rows are counted, in the order in which a memory passes through them
@@ -34,7 +36,7 @@ def collect(settings: Settings) -> dict[str, Any]:
     path = settings.warehouse_path
     found["warehouse"] = {"path": str(path), "bytes": path.stat().st_size if path.exists() else 0}
     if settings.source_dsn is None and not (settings.postgres_dir / "data").exists():
-        found["source"] = {"table": settings.source_table, "rows": None, "server": "embedded, not made yet"}
+        found["source"] = {"server": "embedded, not made yet", "tables": []}
         return found
     was_running = is_running(settings)
     try:
@@ -42,11 +44,11 @@ def collect(settings: Settings) -> dict[str, Any]:
             server = (
                 f"embedded, {'running' if was_running else 'stopped'}" if dsns.is_embedded else redact(dsns.source_dsn)
             )
-            found["source"] = {"table": settings.source_table, "rows": _rows(dsns.source_dsn, settings.source_table)}
-            found["source"]["server"] = server
+            tables = [_count(dsns.source_dsn, source) for source in load_sources(settings)]
+            found["source"] = {"server": server, "tables": tables}
             found.update(_published(dsns.target_dsn))
     except BiomemError as error:
-        found["source"] = {"table": settings.source_table, "rows": None, "error": str(error)}
+        found["source"] = {"server": "unreachable", "tables": [], "error": str(error)}
     return found
 
 
@@ -63,8 +65,10 @@ def show(found: dict[str, Any], console: Console) -> None:
         state = "" if airflow["is_ready"] else " (starting)"
         say(f"Airflow: {airflow['url']}{state}  user {airflow['user']}, password in {airflow['password_file']}")
     source = found["source"]
-    rows = "not there yet" if source["rows"] is None else f"{source['rows']:,} rows"
-    say(f"Source: {source['table']}, {source.get('error') or rows} ({source.get('server', 'unreachable')})")
+    tables = [
+        f"{table['table']}, {table['error'] or format(table['rows'], ',') + ' rows'}" for table in source["tables"]
+    ]
+    say(Text(f"Source: {source.get('error') or '; '.join(tables) or 'no table yet'} ({source['server']})"))
     say(f"Warehouse: {found['warehouse']['path']}, {found['warehouse']['bytes'] / 1024**2:.1f} MB")
     if found["layers"]:
         say("Memory: " + ", ".join(f"{name} {count:,}" for name, count in found["layers"].items()))
@@ -76,16 +80,22 @@ def show(found: dict[str, Any], console: Console) -> None:
         say(table)
 
 
-def _rows(dsn: str, table: str) -> int | None:
+def _count(dsn: str, source: SourceTable) -> dict[str, Any]:
+    """Rows of a source table, or in a few words why they cannot be counted."""
     import psycopg
-    from biomem.demo.load import identifier
+    from psycopg import sql
 
-    with psycopg.connect(dsn) as connection, contextlib.suppress(psycopg.errors.UndefinedTable):
-        from psycopg import sql
-
-        row = connection.execute(sql.SQL("select count(*) from {}").format(identifier(table))).fetchone()
-        return int(row[0]) if row else None
-    return None
+    found: dict[str, Any] = {"name": source.name, "table": source.label, "rows": None, "error": None}
+    try:
+        with psycopg.connect(dsn) as connection:
+            table = sql.Identifier(source.schema, source.table)
+            row = connection.execute(sql.SQL("select count(*) from {}").format(table)).fetchone()
+            found["rows"] = row[0] if row else 0
+    except psycopg.errors.UndefinedTable:
+        found["error"] = "not there yet"
+    except psycopg.Error as error:
+        found["error"] = error.diag.message_primary or "cannot be counted"
+    return found
 
 
 def _published(dsn: str) -> dict[str, Any]:
