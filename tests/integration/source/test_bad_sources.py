@@ -8,7 +8,7 @@ import time
 import psycopg
 import pytest
 from biomem.errors import ConfigurationError, SourceError
-from biomem.source.dsn import connect, normalise, redact
+from biomem.source.dsn import connect, explain_refusal, normalise, redact
 from biomem.source.mapping import load_sources, split_table
 from biomem.source.pull import pull_source
 from biomem.warehouse.connection import open_warehouse
@@ -182,6 +182,11 @@ def test_a_wrong_password_is_said_without_the_password(pg, postgres, pull_as):
 def test_a_server_that_is_not_there_is_said_with_its_place(settings, tmp_path):
     with pytest.raises(SourceError, match=r'database "d" at .*nowhere:5432\) does not answer'):
         connect(f"host={tmp_path}/nowhere dbname=d user=u password=hidden-word")
+
+
+def test_a_pooler_that_takes_no_settings_is_named_with_the_fix():
+    refusal = "connection failed: FATAL:  unsupported startup parameter: options"
+    assert "ignore_startup_parameters = options" in explain_refusal(refusal, "host=h port=6432 user=u dbname=d")
 
 
 def test_a_database_that_is_not_there_is_named(dsn):

@@ -8,6 +8,10 @@ import pytest
 from biomem.errors import ConfigurationError, SourceError
 from biomem.source.expressions import check_expression
 from biomem.source.mapping import Column, load_sources
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from psycopg.pq import ExecStatus
 
 T = "2025-06-01 12:00:00+00"
 
@@ -130,6 +134,94 @@ def test_nothing_of_an_expression_runs_before_it_was_checked(payloads, pull, map
     map_source(mapping(content={"expression": "(1 / 0)::text || (payload->>'no')::nonsense"}, occurred_at="id"))
     with pytest.raises(SourceError, match='type "nonsense" does not exist'):
         pull()
+
+
+PIECES = st.sampled_from(
+    [
+        *(
+            "a",
+            "b",
+            "'",
+            "''",
+            "'x'",
+            '"',
+            '"a"',
+            "\\",
+            "\\'",
+            "E'",
+            "e'",
+            "U&'",
+            "b'",
+            "1",
+            "1e",
+            ".5",
+            "1e5",
+            "$",
+            "$$",
+        ),
+        *(
+            "$q$",
+            "$1",
+            "(",
+            ")",
+            "[",
+            "]",
+            ",",
+            ";",
+            "--",
+            "-",
+            "/*",
+            "*/",
+            "/",
+            "*",
+            "+",
+            "||",
+            "->>",
+            "::",
+            ":",
+            ":=",
+        ),
+        *(
+            "text",
+            " ",
+            "\n",
+            "\t",
+            "\u00a0",
+            "\u2028",
+            "ü",
+            "select",
+            "values (1)",
+            "table t",
+            "from t",
+            "as c",
+            "null",
+        ),
+        *("\ufeff", "\x0b", "\x0c", "\r", "{", "}", "?", "@>", "case when", "then", "end", "is", "in", "over ()"),
+    ]
+)
+
+
+@hypothesis_settings(
+    max_examples=3000, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+)
+@given(st.lists(PIECES, min_size=1, max_size=9).map("".join))
+def test_no_accepted_text_reaches_beyond_its_parentheses(connected, text):
+    """Where PostgreSQL parses an accepted text at all, the words behind it are still what they were."""
+    try:
+        check_expression(text, "here")
+    except ConfigurationError:
+        return
+    query = f"select ({text}), 'sentinel' as sentinel from t where 'also' = 'here'"
+    result = connected.pgconn.prepare(b"", query.encode())
+    if result.status == ExecStatus.COMMAND_OK:
+        described = connected.pgconn.describe_prepared(b"")
+        assert (described.nfields, described.fname(1), described.nparams) == (2, b"sentinel", 0), text
+
+
+@pytest.fixture
+def connected(pg):
+    pg.execute("create table t (a text, b text)")
+    return pg
 
 
 def test_null_leaves_a_column_out_and_id_is_the_memorys_id(settings, map_source):
