@@ -20,6 +20,7 @@ let shown = null; // what is on the page: its address, the answer it was drawn f
 function drawTabs(current, agent) {
   page.tabs.replaceChildren(...Object.entries(VIEWS).map(([name, view]) =>
     h("a", { href: link(name, { agent }), "aria-current": name === current && "page" }, view.TITLE)));
+  page.tabs.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
 }
 
 function drawClock(clock) {

@@ -46,7 +46,7 @@ function rhythms(clock) {
     { name: "last published", value: (row) => (row.age_s === null ? "–" : time(row.published_at, { text: `${duration(row.age_s)} ago` })) },
     { name: "as of", value: (row) => (row.as_of ? time(row.as_of) : "–") },
     { name: "lag", isNumber: true, value: (row) => (row.lag_s === null ? "–" : duration(row.lag_s)) },
-    { name: "", value: verdict },
+    { name: "state", value: verdict },
   ], clock);
 }
 
@@ -82,7 +82,7 @@ function layers(rows) {
     table("Rows by layer", [
       { name: "layer", value: (row) => LAYERS[row.layer] ?? row.layer },
       { name: "what", value: (row) => row.metric.replaceAll("_", " ") },
-      { name: "", isNumber: true, value: (row) => (row.metric.endsWith("_s") ? duration(row.value) : whole(row.value)) },
+      { name: "count", isNumber: true, value: (row) => (row.metric.endsWith("_s") ? duration(row.value) : whole(row.value)) },
     ], rows.filter((row) => row.value !== null)));
 }
 

@@ -36,7 +36,7 @@ export function draw(answer, choices) {
       h("p", { class: "quiet" }, "Circles are concepts, squares are memories; a click on a concept shows its neighbourhood, on a memory its story."),
       asTable("Associations", [
         { name: "from", value: (edge) => words(edge.source_id) },
-        { name: "", value: (edge) => RELATIONS[edge.relation] ?? edge.relation },
+        { name: "how", value: (edge) => RELATIONS[edge.relation] ?? edge.relation },
         { name: "to", value: (edge) => h("a", { href: edge.relation === "associated" ? link("why", { agent: choices.agent, id: edge.target_id }) : link("network", { ...choices, concept: edge.target_id }) }, words(edge.target_id)) },
         { name: "strength", isNumber: true, value: (edge) => number(edge.strength) },
         { name: "community", value: (edge) => edge.community_id },
