@@ -14,7 +14,7 @@ export AIRFLOW__COSMOS__ENABLE_TELEMETRY := False
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dev demo up down status test test-full lint format bench soak oracles docs lock clean
+.PHONY: help setup dev demo up down status test test-full lint format bench mutations soak oracles docs lock clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -78,6 +78,9 @@ test-full: lint ## The same, with faults, soaks and containers
 
 oracles: setup ## Hold the model against published human data
 	@$(BIN)/biomem oracles
+
+mutations: dev ## Change each number of the dbt macros and see which test notices
+	@$(BIN)/python tests/parity/mutations.py $(ARGS)
 
 bench: setup ## Measure; figures go to benchmarks/RESULTS.md
 	@$(BIN)/python benchmarks/rebuild.py $(ARGS)

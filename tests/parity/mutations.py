@@ -1,62 +1,148 @@
-"""Changes one constant of the equations at a time and says which test notices: `python tests/parity/mutations.py`.
+"""Changes one number of the dbt macros at a time and says which test notices: `make mutations`.
 
-Works on a copy of the tree. Exits 1 when a change goes unnoticed.
+Every numeral in dbt/macros is changed, on a copy of the tree: a whole number by one, a fraction by a tenth. The tests
+of its folder of macros run first, the rest for what those let pass. Exits 1 when a change goes unnoticed that is not in
+WITHOUT_EFFECT. `make mutations ARGS="fold/"` takes only the files whose path contains that.
 """
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parents[2]
-EQUATIONS = "dbt/macros/equations"
-TESTS = ["test_macros.py", "test_fsrs_reference.py", "test_oracles.py"]
-
-MUTATIONS = [
-    # file, what is there, what replaces it (each once)
-    (f"{EQUATIONS}/retention_factor.sql", "0.9 **", "0.8 **"),
-    (f"{EQUATIONS}/short_term_decay.sql", "5e0", "4e0"),
-    (f"{EQUATIONS}/raw_first_difficulty.sql", "+ 1e0", "+ 2e0"),
-    (f"{EQUATIONS}/next_difficulty.sql", "/ 9e0", "/ 8e0"),
-    (f"{EQUATIONS}/recall_stability.sql", "11e0", "10e0"),
-    (f"{EQUATIONS}/same_day_stability.sql", "- 3 +", "- 2 +"),
-    (f"{EQUATIONS}/next_stability.sql", "< 1 then", "< 2 then"),
-    (f"{EQUATIONS}/base_level.sql", "'.05e0'", "'.5e0'"),
-    (f"{EQUATIONS}/accessibility.sql", "'1e-9'", "'1e-6'"),
-    (f"{EQUATIONS}/working_memory_capacity.sql", "4 if", "5 if"),
-    (f"{EQUATIONS}/replay_need.sql", "- 1e0)", "- 2e0)"),
-    (f"{EQUATIONS}/synaptic_homeostasis.sql", "1e0 -", "2e0 -"),
-    (f"{EQUATIONS}/salience_grade.sql", "is null then 3", "is null then 2"),
-    ("dbt/dbt_project.yml", "1.8722", "1.8723"),
-    ("dbt/dbt_project.yml", "ebbinghaus_scale_per_s: 0.0772", "ebbinghaus_scale_per_s: 0.0773"),
+MACROS = Path("dbt/macros")
+PARITY = "tests/parity"
+QUICK = {
+    "equations": ["test_macros.py"],
+    "fold": ["test_lives.py"],
+    "repeats": ["test_text_macros.py", "test_lives.py"],
+    "semantic": ["test_time_macros.py", "test_text_macros.py", "test_lives.py"],
+    "time": ["test_time_macros.py"],
+    "warehouse": ["test_lives.py"],
+}
+LATER = [
+    *(f"{PARITY}/test_{name}.py" for name in ("lives", "text_macros", "fsrs_reference", "oracles")),
+    "tests/integration/dbt/test_unit_tests.py",
 ]
+# not numerals of SQL or Jinja: comments, places in a format string, groups of a regular expression, parts of a word
+HIDDEN = re.compile(r"\{#.*?#\}|--[^\n]*|\{\d+\}|\\\d|\\x\{[0-9a-f]+\}", re.DOTALL)
+NUMERAL = re.compile(r"(?<![\w.])(?:\d+\.?\d*|\.\d+)(?:e-?\d+)?(?![\w.])")
+
+WITHOUT_EFFECT: dict[tuple[str, str], str] = {}
+"""(file, a part of the line): why no test can notice."""
 
 
-def noticed_by(copy: Path) -> str | None:
-    """The first test that fails in a copy of the tree, or None."""
-    outcome = subprocess.run(
-        [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *(f"tests/parity/{t}" for t in TESTS)],
-        cwd=copy,
-        env={**os.environ, "PYTHONPATH": str(copy / "include")},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if outcome.returncode == 0:
-        return None
-    found = re.search(r"^(?:FAILED|ERROR) \S+::(\S+)", outcome.stdout, re.MULTILINE)
-    return found[1] if found else outcome.stdout[-2000:] + outcome.stderr[-2000:]
+@dataclass(frozen=True)
+class Mutation:
+    path: Path
+    start: int
+    old: str
+    new: str
+    line: int
+    text: str
+
+    @property
+    def reason(self) -> str | None:
+        """Why nothing can notice it, if it is known to have no effect."""
+        known = (why for (file, part), why in WITHOUT_EFFECT.items() if file in str(self.path) and part in self.text)
+        return next(known, None)
+
+    def applied(self, source: str) -> str:
+        return source[: self.start] + self.new + source[self.start + len(self.old) :]
+
+
+def changed(numeral: str) -> str:
+    """Another number: a whole one plus one, a fraction a tenth more (of 1 where it is 0)."""
+    if re.fullmatch(r"\d+", numeral):
+        return f"{int(numeral) + 1:0{len(numeral)}d}"
+    return f"{float(numeral) * 1.1 or 0.1!r}".replace("e-0", "e-") + ("" if "e" in repr(float(numeral) * 1.1) else "e0")
+
+
+def mutations(root: Path, wanted: str = "") -> Iterator[Mutation]:
+    for path in sorted((root / MACROS).rglob("*.sql")):
+        name = path.relative_to(root / MACROS)
+        if wanted not in str(name):
+            continue
+        source = path.read_text(encoding="utf-8")
+        visible = HIDDEN.sub(lambda hidden: " " * len(hidden[0]), source)
+        for found in NUMERAL.finditer(visible):
+            line = source.count("\n", 0, found.start()) + 1
+            yield Mutation(
+                name, found.start(), found[0], changed(found[0]), line, source.splitlines()[line - 1].strip()
+            )
+
+
+def noticed_by(root: Path, tests: list[str]) -> str | None:
+    """The first test that fails, run in a child of this process, which has imported what they need; or None."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reading)
+        import pytest
+
+        output = io.StringIO()
+        with redirect_stdout(output), redirect_stderr(output):
+            code = pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--no-header", *tests])
+        found = re.search(r"^(?:FAILED|ERROR) \S+::([^\s\[]+)", output.getvalue(), re.MULTILINE)
+        answer = "" if code == 0 else found[1] if found else output.getvalue()[-300:].replace("\n", " ")
+        os.write(writing, (answer or ("" if code == 0 else f"pytest exit {code}")).encode())
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as pipe:
+        answer = pipe.read()
+    os.waitpid(child, 0)
+    return answer or None
+
+
+def try_all(root: Path, wanted: str) -> int:
+    """Try them in the copy `root`; prints a row of a table each; returns how many went unnoticed."""
+    os.chdir(root)
+    # children inherit what is imported and compiled here
+    for module in ("dbt.cli.main", "duckdb", "fsrs", "hypothesis", "psycopg", "pyarrow", "biomem.oracles.report"):
+        import_module(module)
+    import_module("rendered").Rendered()
+    quick = {folder: [f"{PARITY}/{test}" for test in tests] for folder, tests in QUICK.items()}
+    for tests in quick.values():
+        if broken := noticed_by(root, tests):
+            raise SystemExit(f"fails before anything is changed: {broken}")
+    print("| macro | line | number | became | noticed by |\n|---|---|---|---|---|", flush=True)
+    unnoticed = 0
+    for mutation in mutations(root, wanted):
+        path = root / MACROS / mutation.path
+        source = path.read_text(encoding="utf-8")
+        path.write_text(mutation.applied(source), encoding="utf-8")
+        test = noticed_by(root, quick[mutation.path.parts[0]])
+        if test is None and not mutation.reason:
+            test = noticed_by(root, LATER)
+        path.write_text(source, encoding="utf-8")
+        unnoticed += test is None and not mutation.reason
+        verdict = test or (f"nothing: {mutation.reason}" if mutation.reason else "**NO TEST**")
+        print(f"| {mutation.path} | {mutation.line} | {mutation.old} | {mutation.new} | {verdict} |", flush=True)
+    return unnoticed
 
 
 def main() -> int:
-    """Try them all; returns the exit code."""
-    unnoticed = 0
-    with tempfile.TemporaryDirectory() as folder:
+    """Copy the tree and try there, in a process that imports from the copy; returns the exit code."""
+    wanted = sys.argv[1] if len(sys.argv) > 1 else ""
+    if os.environ.get("BIOMEM_MUTATED_COPY"):
+        return int(try_all(Path.cwd(), wanted) > 0)
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="biomem-mutations-") as folder:
         copy = Path(folder)
         for part in ("include", "dbt", "tests", "plugins", "pyproject.toml"):
             source = ROOT / part
@@ -64,19 +150,12 @@ def main() -> int:
                 shutil.copy(source, copy / part)
             else:
                 shutil.copytree(source, copy / part, ignore=shutil.ignore_patterns("target", "logs", "__pycache__"))
-        if broken := noticed_by(copy):
-            print(f"fails before anything is changed: {broken}")
-            return 1
-        for name, old, new in MUTATIONS:
-            path = copy / name
-            text = path.read_text(encoding="utf-8")
-            assert old in text, f"{name} no longer holds {old!r}: renew this list"
-            path.write_text(text.replace(old, new, 1), encoding="utf-8")
-            test = noticed_by(copy)
-            path.write_text(text, encoding="utf-8")
-            unnoticed += test is None
-            print(f"{Path(name).name}: {old} -> {new}: {test or 'NOTICED BY NO TEST'}", flush=True)
-    return int(unnoticed > 0)
+        paths = f"{copy / 'include'}{os.pathsep}{copy / 'plugins'}"
+        environment = {**os.environ, "PYTHONPATH": paths, "BIOMEM_MUTATED_COPY": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+        command = [sys.executable, str(copy / PARITY / "mutations.py"), wanted]
+        code = subprocess.run(command, cwd=copy, env=environment, check=False).returncode
+    print(f"\n{time.monotonic() - started:.0f} s", file=sys.stderr)
+    return code
 
 
 if __name__ == "__main__":

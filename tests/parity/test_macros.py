@@ -13,6 +13,7 @@ import pytest
 import yaml
 from biomem.domain import association, consolidation, homeostasis, numbers, retention, working_memory
 from biomem.settings import PROJECT_ROOT
+from rendered import Rendered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -119,12 +120,13 @@ HELPERS = {
 
 
 @pytest.fixture(scope="session")
-def compiled(tmp_path_factory: pytest.TempPathFactory, make_scratch_project: Callable[..., Any]) -> dict[str, str]:
-    project = make_scratch_project(tmp_path_factory.mktemp("parity") / "dbt")
-    for name, parity in PARITIES.items():
-        arguments = ", ".join(f"'a{index}'" for index in range(len(parity.types)))
-        project.add_model(name, f"select {{{{ {name}({arguments}) }}}}::double as result from cases order by number")
-    return project.compiled()
+def compiled() -> dict[str, str]:
+    rendered = Rendered()
+    return {
+        name: f"select ({rendered(name, *(f'a{index}' for index in range(len(parity.types))))})::double as result "
+        "from cases order by number"
+        for name, parity in PARITIES.items()
+    }
 
 
 def expected(function: Callable[..., float | None], arguments: tuple[Any, ...]) -> float | None:
@@ -162,18 +164,16 @@ def test_the_macro_agrees_with_the_function(
 
 
 @pytest.mark.parametrize("profile", ["miller", "cowan"])
-def test_capacity_follows_the_profile(profile: str, scratch_project: Any) -> None:
-    scratch_project.project["vars"] = {**scratch_project.vars, "working_memory_profile": profile}
-    scratch_project.add_model("capacity", "{{ working_memory_capacity() }}")
-    expected_capacity = working_memory.working_memory_capacity(profile, scratch_project.vars["working_memory_capacity"])
-    assert int(scratch_project.compiled()["capacity"]) == expected_capacity
+def test_capacity_follows_the_profile(profile: str) -> None:
+    shipped = Rendered().vars["working_memory_capacity"]
+    expected_capacity = working_memory.working_memory_capacity(profile, shipped)
+    assert int(Rendered(working_memory_profile=profile)("working_memory_capacity")) == expected_capacity
 
 
 @pytest.mark.parametrize("budget", [0.25, 0.1, 1.0, 1, 4, 1_000_000])
-def test_the_budget_is_a_share_or_a_count(budget: float, scratch_project: Any, con: duckdb.DuckDBPyConnection) -> None:
-    scratch_project.project["vars"] = {**scratch_project.vars, "memory_budget": budget}
-    scratch_project.add_model("kept", "select {{ kept_within('n') }} from unnest([0, 1, 7, 30, 1000]) as _(n)")
-    kept = [row[0] for row in con.execute(scratch_project.compiled()["kept"]).fetchall()]
+def test_the_budget_is_a_share_or_a_count(budget: float, con: duckdb.DuckDBPyConnection) -> None:
+    expression = Rendered(memory_budget=budget)("kept_within", "n")
+    kept = [row[0] for row in con.execute(f"select {expression} from unnest([0, 1, 7, 30, 1000]) as _(n)").fetchall()]
     assert kept == [retention.kept_within(n, memory_budget=budget) for n in (0, 1, 7, 30, 1000)]
 
 

@@ -19,6 +19,7 @@ from biomem.settings import PROJECT_ROOT
 from biomem.warehouse.context import STAGES, begin_stage, complete_stage
 from biomem.warehouse.schema import migrate
 from dbt.cli.main import dbtRunner
+from event_logs import pull
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -84,45 +85,6 @@ def record(folder: Path) -> Recording:
         {name: next(stage for stage in STAGES if stage in node.tags) for name, node in nodes.items()},
         frozenset(name for name, node in nodes.items() if node.config.materialized == "view"),
     )
-
-
-def pull(con: duckdb.DuckDBPyConnection, log: Log) -> None:
-    """Write a log into schema raw as one pull does; a memory's id that is known is another version of it.
-
-    An access that was pulled already is the same one, delivered again.
-    """
-    batch = con.execute("select coalesce(max(batch_id), 0) + 1 from raw.pulls").fetchall()[0][0]
-    known = dict(con.execute("select memory_id, content from raw.memories").fetchall())
-    for memory in log.memories:
-        if known.get(memory.memory_id, memory.content) != memory.content:
-            con.execute(
-                "insert into raw.revisions by name select ? as memory_id, count(*) + 1 as revision, "
-                "'-' as content_hash, ? as revised_at, ? as batch_id from raw.revisions where memory_id = ?",
-                [memory.memory_id, memory.updated_at, batch, memory.memory_id],
-            )
-        con.execute("delete from raw.memories where memory_id = ?", [memory.memory_id])
-        known[memory.memory_id] = memory.content
-    versions = {memory.memory_id: {**vars(memory), "source_name": "test", "text_arousal": 0} for memory in log.memories}
-    _insert(con, "memories", batch, list(versions.values()))
-    for agent_id in sorted({memory.agent_id for memory in log.memories}):
-        con.execute("insert or ignore into raw.agents values (?)", [agent_id])
-    logged = {access_id for (access_id,) in con.execute("select access_id from raw.access_log").fetchall()}
-    accesses = {access.access_id: vars(access) for access in log.accesses if access.access_id not in logged}
-    _insert(con, "access_log", batch, list(accesses.values()))
-    con.execute(
-        "insert into raw.pulls by name select ? as batch_id, 'test' as source_name, '1' as horizon_after, "
-        "0 as rows_inserted, 0 as rows_updated, 0 as rows_deleted, 0 as seconds",
-        [batch],
-    )
-
-
-def _insert(con: duckdb.DuckDBPyConnection, table: str, batch: int, rows: list[dict[str, Any]]) -> None:
-    if rows:
-        columns = [*rows[0], "batch_id"]
-        con.executemany(
-            f"insert into raw.{table} ({', '.join(columns)}) values ({', '.join('?' * len(columns))})",
-            [[*row.values(), batch] for row in rows],
-        )
 
 
 class World:

@@ -9,8 +9,7 @@ from biomem.settings import load_settings
 from biomem.warehouse.connection import open_warehouse
 from biomem.warehouse.context import STAGES, begin_stage, complete_stage
 from biomem.warehouse.transform import run_models
-from event_logs import DAY_S, LONG, Access, Log, Memory, instant
-from recorded_models import pull
+from event_logs import DAY_S, LONG, Access, Log, Memory, instant, pull
 from states import difference, state
 
 if TYPE_CHECKING:

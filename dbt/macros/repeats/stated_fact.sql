@@ -8,7 +8,8 @@
     Questions, and values that start with a negation, state nothing.
 #}
 {% macro stated_fact(sentence) -%}
-{%- set name = "[\\p{L}\\p{M}-]+(?: [\\p{L}\\p{M}-]+)?" -%}
+{#- a second word only where the rule does not hold without: "noor has moved" is told of noor -#}
+{%- set name = "[\\p{L}\\p{M}-]+(?: [\\p{L}\\p{M}-]+)??" -%}
 {%- set value = "([^.,;:!?()]+?)(?: now)?" -%}
 {%- set rules = [
     ["^(my|" ~ name ~ "'s) (favou?rite [\\p{L}-]+(?: [\\p{L}-]+)?) is (?:now )?" ~ value ~ "$", "2", "3"],

@@ -90,10 +90,10 @@ scaled as (
             'compared.trace_when_coactive', elapsed_s('compared.last_coactive_at', 'compared.as_of') ~ ' / 3600'
         ) }} as trace,
         {{ synaptic_homeostasis('compared.compared_trace', 'means.mean_trace') }} as normalised_strength,
-        epoch_us(compared.last_coactive_at) + greatest(
-            {{ fades_after_us('compared.trace_when_coactive', parameter('association_pruning_threshold')) }},
-            604800000000
-        ) as prunable_from_us
+        -- a week at least, and never where it never fades (greatest would skip a null)
+        epoch_us(compared.last_coactive_at) + {{ at_least(
+            fades_after_us('compared.trace_when_coactive', parameter('association_pruning_threshold')), '604800000000'
+        ) }} as prunable_from_us
     from compared
     inner join means
         on compared.agent_id = means.agent_id

@@ -1,0 +1,107 @@
+"""What the macros read out of texts: equal texts, word pairs, stated facts, names and words."""
+
+from __future__ import annotations
+
+from math import ceil
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from rendered import Rendered
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+@pytest.fixture(scope="module")
+def rendered() -> Rendered:
+    return Rendered()
+
+
+def value(con: duckdb.DuckDBPyConnection, expression: str, x: Any, kind: str = "varchar") -> Any:
+    return con.execute(f"select {expression} from (select $x::{kind} as x)", {"x": x}).fetchall()[0][0]
+
+
+@pytest.mark.parametrize(
+    ("text", "normalised"),
+    [
+        ("  Hello,   World! ", "hello, world"),
+        ("(“Hello”)  'World'.", "hello world"),
+        ("It’s 3.14, not -2?", "it's 3.14 not -2?"),
+        ("Cafe\u0301 \u00a0 x…", "caf\u00e9 x"),
+        ("said (he) [so] «there»", "said he so there"),
+        ("...", None),
+        (None, None),
+    ],
+)
+def test_texts_are_compared_without_what_says_nothing(
+    text: str | None, normalised: str | None, rendered: Rendered, con: duckdb.DuckDBPyConnection
+) -> None:
+    found = value(con, rendered("normalised_text", "x"), text)
+    assert found == (normalised and normalised.replace("hello, world", "hello world"))
+
+
+def test_word_pairs_are_numbers_of_which_the_longest_sort_first(
+    rendered: Rendered, con: duckdb.DuckDBPyConnection
+) -> None:
+    pairs = value(con, rendered("shingles", "x"), ["a", "bb", "a", "bb", "c" * 300], "varchar[]")
+    assert len(pairs) == 3
+    assert [255 - (pair >> 56) for pair in pairs] == [255, 3, 3]
+    hashes = {value(con, "hash(x) >> 8", text, "varchar") for text in ("a bb", "bb a", "bb " + "c" * 300)}
+    assert {pair & ((1 << 56) - 1) for pair in pairs} == hashes
+    assert value(con, rendered("shingles", "x"), ["alone"], "varchar[]") == []
+
+
+@pytest.mark.parametrize("similarity", [0.5, 0.95, 1.0])
+def test_as_many_pairs_are_looked_up_as_a_similar_text_must_share_one_of(
+    similarity: float, con: duckdb.DuckDBPyConnection
+) -> None:
+    expression = Rendered(repeat_similarity=similarity)("prefix_length", "x")
+    for count in (1, 7, 19, 20, 21, 40, 100, 1000):
+        # of n pairs at least ceil(similarity * n) are shared: one more than those that may differ finds one
+        assert value(con, expression, count, "bigint") == count - ceil(round(similarity * count, 9)) + 1
+
+
+@pytest.mark.parametrize(
+    ("sentence", "fact"),
+    [
+        ("my favorite ice cream is lemon now", ("", "favourite ice cream", "lemon")),
+        ("anna's favourite colour is now deep red", ("anna", "favourite colour", "deep red")),
+        ("my phone number is 555", ("", "phone number", "555")),
+        ("old tom's boss is ben", ("old tom", "boss", "ben")),
+        ("i now live in leiden", ("", "lives in", "leiden")),
+        ("noor has just moved to the hague", ("noor", "lives in", "the hague")),
+        ("i work for acme", ("", "works at", "acme")),
+        ("anna works at acme now", ("anna", "works at", "acme")),
+        ("i prefer tea to coffee", ("", "prefers among coffee and tea", "tea")),
+        ("ben prefers coffee over tea", ("ben", "prefers among coffee and tea", "coffee")),
+        ("i lived in leiden", None),
+        ("my favourite song", None),
+    ],
+)
+def test_a_rule_sees_a_fact_or_nothing(
+    sentence: str, fact: tuple[str, str, str] | None, rendered: Rendered, con: duckdb.DuckDBPyConnection
+) -> None:
+    found = value(con, rendered("stated_fact", "x"), sentence)
+    assert (found and (found["subject"], found["attribute"], found["value"])) == fact
+
+
+def test_numbers_and_denials_decide_between_texts(rendered: Rendered, con: duckdb.DuckDBPyConnection) -> None:
+    words = ["it", "isn't", "7", "but", "never", "the", "twice", "told", "tale", "of", "ohne", "x9"]
+    assert value(con, rendered("decisive_words", "x"), words, "varchar[]") == [
+        *("isn't", "7", "never", "twice", "ohne", "x9"),
+    ]
+
+
+def test_names_are_capitals_in_a_row_and_marked_where_they_open_a_sentence(
+    rendered: Rendered, con: duckdb.DuckDBPyConnection
+) -> None:
+    text = 'Today Anna met Old Tom-Lee. "Grey Hall" was shut! (Then Ben\nleft.) He saw Mary'
+    names = [name.strip(' "(\n') for name in value(con, rendered("read_names", "x"), text)]
+    assert names == ["\x02Today Anna", "Old Tom-Lee", "\x02Grey Hall", "\x02Then Ben", "\x02He", "Mary"]
+    # a mark in the text itself, and what lies beyond 20,000 characters, are not read
+    assert value(con, rendered("read_names", "x"), "so \x02Anna came") == [" Anna"]
+    assert value(con, rendered("read_names", "x"), None) == []
+    assert value(con, rendered("read_words", "x"), "a\x02b c\nd É1x") == ["a", "b", "c", "d", "é", "x"]
+    assert len(value(con, rendered("read_words", "x"), "ab " * 10_000)[-1]) == 2
+    assert len(value(con, rendered("read_words", "x"), "a " * 10_001)) == 10_000
+    assert value(con, "x in " + rendered("stop_words"), "yourselves") is True
