@@ -28,7 +28,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 CYCLE, NIGHT_HOUR = timedelta(minutes=90), 2
 DAYS = 100
 AS_OF = instant(DAYS * DAY_S)
-IMPORTANCE = {1: 0.1, 2: 0.3, 3: 0.5, 4: 0.9}
+IMPORTANCE = {1: 0.0, 2: 0.25, 3: 0.5, 4: 1.0}
 KINDS = {"retrieve": 1, "restudy": 2}
 
 

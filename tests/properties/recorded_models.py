@@ -38,11 +38,23 @@ Mode = Literal["first", "incremental", "full_refresh"]
 
 @dataclass(frozen=True)
 class Recording:
-    """What dbt sends, in its order: per mode, (model, statements). `stages` and `views` are by name of the model."""
+    """What dbt sends, in its order: per mode, (model, statements). The rest is by name of the model."""
 
     statements: dict[Mode, list[tuple[str, list[str]]]]
     stages: dict[str, str]
     views: frozenset[str]
+    parents: dict[str, set[str]]
+
+    def with_ancestors(self, models: Iterable[str]) -> set[str]:
+        """These models and all that they read."""
+        found: set[str] = set()
+        waiting = list(models)
+        while waiting:
+            name = waiting.pop()
+            if name not in found:
+                found.add(name)
+                waiting += self.parents[name]
+        return found
 
 
 def record(folder: Path) -> Recording:
@@ -84,6 +96,10 @@ def record(folder: Path) -> Recording:
         statements,
         {name: next(stage for stage in STAGES if stage in node.tags) for name, node in nodes.items()},
         frozenset(name for name, node in nodes.items() if node.config.materialized == "view"),
+        {
+            name: {parent.rsplit(".", 1)[-1] for parent in node.depends_on.nodes if parent.startswith("model.")}
+            for name, node in nodes.items()
+        },
     )
 
 
@@ -133,7 +149,7 @@ class World:
         complete: bool = True,
         only: Iterable[str] = (),
     ) -> str:
-        """One run of a stage (of its models `only`, if any are named); returns its status.
+        """One run of a stage (`only` of these models of it and of what they read, if any are named); its status.
 
         `complete=False` leaves it as a run that died before its last task.
         """
@@ -150,7 +166,7 @@ class World:
         )
         if start.status != "ready":
             return start.status
-        wanted = set(only) or set(self.recording.stages)
+        wanted = self.recording.with_ancestors(only or self.recording.stages)
         mode: Mode = "full_refresh" if full_refresh and agent_id is None else "incremental"
         self._replay(
             [

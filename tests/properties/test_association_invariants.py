@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from hypothesis import settings
     from recorded_models import World
 
-MIND = ("memory_repeats", "memory_traces", "stm_windows")
+MIND = ("memory_traces", "stm_windows")
 PARAMETERS = {name: parameter.value for name, parameter in load_parameters(load_settings(environ={})).items()}
 CAPACITY = PARAMETERS["working_memory_capacity"]
 TARGET = PARAMETERS["homeostasis_target"]
