@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from biomem.source.changes import SOURCE_COLUMNS, apply_changes
 from biomem.source.dsn import connect
 from biomem.source.progress import Progress, Report
-from biomem.source.scanner import adopt_snapshot, stage
+from biomem.source.scanner import adopt_snapshot, remote, stage
 from biomem.source.staging import refuse_ids_of_other_sources
 from biomem.source.watermark import Changes, Mark, Watermark, next_batch, record_pull, scalar
 from biomem.warehouse.connection import quote_literal, transaction
@@ -103,7 +103,7 @@ def run_backfill(
     state = replace(backfill, sessions=backfill.sessions + 1)
     takes = _put_down if _is_unseen(con, name) else _merge
     changes = Changes(0, 0, 0)
-    with _snapshot(dsn) as (holder, snapshot):
+    with _one_thread(con), _snapshot(dsn) as (holder, snapshot):
         step = extent.pages_at_once
         for first in range(state.next_page, max(extent.pages, 1), step):
             is_last = first + step >= extent.pages
@@ -150,7 +150,7 @@ def _put_down(
     with transaction(con):
         adopt_snapshot(con, snapshot)
         if state.sessions == 1:
-            inserted = con.execute(f"{insert} postgres_query('biomem_source', ?) where problem is null", [rows])
+            inserted = con.execute(f"{insert} {remote(rows)} where problem is null")
         else:
             stage(con, "pulled", rows)
             con.execute("delete from raw.memories where memory_id in (select memory_id from pulled)")
@@ -215,6 +215,17 @@ def _save(con: duckdb.DuckDBPyConnection, source_name: str, state: Backfill) -> 
             state.sessions,
         ],
     )
+
+
+@contextmanager
+def _one_thread(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """One stream comes in and one thread is busy with it: others would only spin, at up to twice the CPU."""
+    threads = scalar(con.execute("select current_setting('threads')"))
+    con.execute("set threads = 1")
+    try:
+        yield
+    finally:
+        con.execute(f"set threads = {int(threads)}")
 
 
 @contextmanager

@@ -102,8 +102,9 @@ def number(value: Value) -> str:
 def tags(value: Value) -> str:
     """A list of texts: from an array of any shape, a JSON array or string, or words between commas or semicolons."""
     if value.kind.endswith("[]"):
-        # through unnest, because DuckDB takes no array of arrays
-        return f"case when {value.sql} is not null then array(select unnest({value.sql})::text) end"
+        # DuckDB takes no array of arrays; unnest is dear, so it is for those alone
+        flat = f"array(select unnest({value.sql})::text)"
+        return f"case when array_ndims({value.sql}) > 1 then {flat} else {value.sql}::text[] end"
     if value.kind in JSONS:
         array = f"{value.sql}::jsonb"
         return (

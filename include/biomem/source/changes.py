@@ -34,6 +34,8 @@ def apply_changes(con: duckdb.DuckDBPyConnection, source_name: str, as_of: datet
     Call it inside the transaction that also saves the watermark. Rows that are as before are left alone, so that
     `batch_id` tells what is new.
     """
+    if not scalar(con.execute("select exists (from pulled) or exists (from vanished)")):
+        return Changes(0, 0, 0)
     _collect_changes(con)
     decided_at = _decision_time(con, as_of)
     con.execute(

@@ -13,8 +13,11 @@ if TYPE_CHECKING:
 
     from biomem.source.reading import Reading
 
-# a table up to this size is read in one go, a bigger one in portions of it
-PORTION_BYTES = 64 * 1024**2
+# up to here a table is read in one go, beyond in portions
+BIG_BYTES = 64 * 1024**2
+# DuckDB rewrites neighbouring row groups (122,880 rows) when four of them fit into three: portions of fewer than five
+# would be written twice. 256 MB are some 600,000 rows of 330 characters
+PORTION_BYTES = 256 * 1024**2
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class Extent:
 
     @property
     def is_big(self) -> bool:
-        return self.table_bytes > PORTION_BYTES
+        return self.table_bytes > BIG_BYTES
 
 
 def measure(con: duckdb.DuckDBPyConnection, reading: Reading) -> Extent:

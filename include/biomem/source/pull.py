@@ -10,7 +10,7 @@ its texts are encoded afterwards (`scoring`).
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from biomem.source.access_log import pull_access_log
@@ -31,8 +31,10 @@ from biomem.source.staging import (
     stage_rest,
 )
 from biomem.source.watermark import (
+    Changes,
     PullResult,
     Watermark,
+    count_poll,
     next_batch,
     read_watermark,
     record_pull,
@@ -151,29 +153,27 @@ class _Pull:
     def write(self, before: Watermark | None, staged: Staged, filled: list[Outcome]) -> PullResult:
         """Change the warehouse, and say what was done."""
         con = self.con
-        polls = before.polls + 1 if before else 1
-        with transaction(con):
-            rows_read = int(scalar(con.execute("select count(*) from pulled")))
-            skipped, examples = set_aside_unusable(con, staged.is_reconciled)
-            refuse_ids_of_other_sources(con, self.name)
-            batch_id = next_batch(con)
-            changes = apply_changes(con, self.name, self.as_of, batch_id)
-            if changes.total:
-                record_pull(
-                    con,
-                    source_name=self.name,
-                    batch_id=batch_id,
-                    run_id=self.run_id,
-                    as_of=self.as_of,
-                    horizon_before=before.horizon if before else None,
-                    horizon_after=staged.mark.horizon,
-                    changes=changes,
-                    seconds=time.monotonic() - self.started,
-                )
-            last_batch = batch_id if changes.total else before.batch_id if before else 0
-            after = Watermark(self.name, staged.mark, self.reading.identity, last_batch, polls)
-            save_watermark(con, after)
-            forget_backfill(con, self.name)
+        after = Watermark(
+            self.name,
+            staged.mark,
+            self.reading.identity,
+            before.batch_id if before else 0,
+            before.polls + 1 if before else 1,
+        )
+        rows_read = int(scalar(con.execute("select count(*) from pulled")))
+        is_idle = not (rows_read or scalar(con.execute("select count(*) from vanished")))
+        changes = Changes(0, 0, 0)
+        skipped: dict[str, int] = {}
+        examples: list[str] = []
+        if before and before.mark == after.mark and is_idle and not staged.is_reconciled and not filled:
+            count_poll(con, after)
+        else:
+            with transaction(con):
+                changes, skipped, examples = self._apply(before, staged)
+                if changes.total:
+                    after = replace(after, batch_id=next_batch(con) - 1)
+                save_watermark(con, after)
+                forget_backfill(con, self.name)
         for outcome in filled:
             changes = changes.plus(outcome.changes)
             rows_read += outcome.rows
@@ -195,6 +195,27 @@ class _Pull:
             batch_id=next_batch(con) - 1 if changes.total else None,
             seconds=round(time.monotonic() - self.started, 3),
         )
+
+    def _apply(self, before: Watermark | None, staged: Staged) -> tuple[Changes, dict[str, int], list[str]]:
+        """Bring `raw` in line; returns the changes, and the rows that cannot be taken, by reason and by example."""
+        con = self.con
+        skipped, examples = set_aside_unusable(con, staged.is_reconciled)
+        refuse_ids_of_other_sources(con, self.name)
+        batch_id = next_batch(con)
+        changes = apply_changes(con, self.name, self.as_of, batch_id)
+        if changes.total:
+            record_pull(
+                con,
+                source_name=self.name,
+                batch_id=batch_id,
+                run_id=self.run_id,
+                as_of=self.as_of,
+                horizon_before=before.horizon if before else None,
+                horizon_after=staged.mark.horizon,
+                changes=changes,
+                seconds=time.monotonic() - self.started,
+            )
+        return changes, skipped, examples
 
     def _unfinished_backfill(self) -> Backfill | None:
         """The backfill to go on with, unless the table is another one by now, or its rows were moved."""

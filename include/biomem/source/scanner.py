@@ -29,6 +29,7 @@ def attached(con: duckdb.DuckDBPyConnection, dsn: str) -> Iterator[None]:
     travels as a parameter into a temporary secret, in no SQL text.
     """
     import duckdb
+    import psycopg
 
     parts = with_session_limits(dsn)
     secret = {key: value for key, value in parts.items() if key in SECRET_KEYS}
@@ -39,10 +40,10 @@ def attached(con: duckdb.DuckDBPyConnection, dsn: str) -> Iterator[None]:
         con.execute(f"create or replace temporary secret {CATALOG} (type postgres{fields})", secret)
         con.execute(f"attach {quote_literal(others)} as {CATALOG} (type postgres, secret {CATALOG}, read_only)")
         yield
-    except duckdb.Error as error:
+    except (duckdb.Error, psycopg.Error) as error:
         raise SourceError(
-            f"reading from PostgreSQL ({place(dsn)}) failed, nothing was changed: {without_secrets(str(error), dsn)}; "
-            "the next pull starts from where this one did"
+            f"reading from PostgreSQL ({place(dsn)}) failed: {without_secrets(str(error), dsn)}; "
+            "nothing was changed that the next pull does not go on from"
         ) from None
     finally:
         con.execute(f"detach database if exists {CATALOG}")
@@ -57,22 +58,28 @@ def _extension() -> Path:
     return Path(str(package)) / "extensions" / f"v{duckdb.__version__}" / "postgres_scanner.duckdb_extension"
 
 
+def remote(sql: str) -> str:
+    """What to write after FROM for the rows of `sql`, run in the attached PostgreSQL."""
+    return f"postgres_query('{CATALOG}', {quote_literal(sql)})"
+
+
 def query(con: duckdb.DuckDBPyConnection, sql: str) -> duckdb.DuckDBPyConnection:
     """Run `sql` in the attached PostgreSQL and hand back its rows."""
-    return con.execute(f"from postgres_query('{CATALOG}', ?)", [sql])
+    return con.execute(f"from {remote(sql)}")
 
 
 def adopt_snapshot(con: duckdb.DuckDBPyConnection, snapshot: str) -> None:
     """Read what another session's exported snapshot shows; the first thing in a transaction."""
-    con.execute(f"call postgres_execute('{CATALOG}', ?)", [f"set transaction snapshot {quote_literal(snapshot)}"])
+    statement = f"set transaction snapshot {quote_literal(snapshot)}"
+    con.execute(f"call postgres_execute('{CATALOG}', {quote_literal(statement)})")
 
 
 def stage(con: duckdb.DuckDBPyConnection, table: str, *selects: str) -> None:
     """Put the rows of the SELECTs, run in the attached PostgreSQL, into the temporary table `table`."""
     first, *more = selects
-    con.execute(f"create or replace temp table {table} as from postgres_query('{CATALOG}', ?)", [first])
+    con.execute(f"create or replace temp table {table} as from {remote(first)}")
     for select in more:
-        con.execute(f"insert into {table} from postgres_query('{CATALOG}', ?)", [select])
+        con.execute(f"insert into {table} from {remote(select)}")
 
 
 def _quote(value: str) -> str:

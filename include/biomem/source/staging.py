@@ -123,11 +123,8 @@ def _is_turn(before: Watermark | None, reading: Reading) -> bool:
 
 
 def _is_small(con: duckdb.DuckDBPyConnection, source_name: str) -> bool:
-    # the total is known without a scan
-    if int(scalar(con.execute("select count(*) from raw.memories"))) <= SMALL_SOURCE_ROWS:
-        return True
-    rows = con.execute("select count(*) from raw.memories where source_name = ?", [source_name])
-    return int(scalar(rows)) <= SMALL_SOURCE_ROWS
+    few = f"select count(*) from (select 1 from raw.memories where source_name = ? limit {SMALL_SOURCE_ROWS + 1})"
+    return int(scalar(con.execute(few, [source_name]))) <= SMALL_SOURCE_ROWS
 
 
 def _has_unseen_keys(con: duckdb.DuckDBPyConnection, source_name: str) -> bool:

@@ -136,6 +136,11 @@ def read_watermark(con: duckdb.DuckDBPyConnection, source_name: str) -> Watermar
     return Watermark(source_name, Mark(int(row[0]), row[1]), row[2], row[3], row[4]) if row else None
 
 
+def count_poll(con: duckdb.DuckDBPyConnection, mark: Watermark) -> None:
+    """The watermark stands where it stood, one poll later."""
+    con.execute("update raw.watermarks set polls = ? where source_name = ?", [mark.polls, mark.source_name])
+
+
 def next_batch(con: duckdb.DuckDBPyConnection) -> int:
     return int(scalar(con.execute("select coalesce(max(batch_id), 0) + 1 from raw.pulls")))
 

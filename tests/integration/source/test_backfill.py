@@ -23,6 +23,7 @@ class Cut(Exception):
 
 @pytest.fixture(autouse=True)
 def small_portions(monkeypatch):
+    monkeypatch.setattr("biomem.source.extent.BIG_BYTES", 100_000)
     monkeypatch.setattr("biomem.source.extent.PORTION_BYTES", 100_000)
     monkeypatch.setattr("biomem.source.scoring.WAITING_AT_ONCE", 700)
 

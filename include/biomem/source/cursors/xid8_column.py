@@ -40,7 +40,16 @@ class Xid8Column:
         )
 
     def mark(self, con: duckdb.DuckDBPyConnection, before: Mark | None) -> Mark:
-        snapshot = str(scalar(query(con, "select pg_current_snapshot()::text")))
+        # a standby's snapshot does not name the running transactions: there everything from xmin on counts as running
+        snapshot = str(
+            scalar(
+                query(
+                    con,
+                    "select case when pg_is_in_recovery() then format('%1$s:%1$s:', pg_snapshot_xmin(now)) "
+                    "else now::text end as snapshot from pg_current_snapshot() as now",
+                )
+            )
+        )
         return Mark(int(snapshot.split(":", 1)[0]), snapshot)
 
     def changes(self, before: Mark) -> Iterator[str]:
