@@ -76,6 +76,9 @@ test: lint ## All checks that a change must pass (what CI runs)
 test-full: lint ## The same, with faults, soaks and containers
 	@$(BIN)/pytest -m "slow or not slow"
 
+faults: dev ## Kills, cuts, failovers, restores and racing writers against the pull, the long ones too
+	@$(BIN)/pytest -rA -m "slow or not slow" tests/integration/faults
+
 oracles: setup ## Hold the model against published human data
 	@$(BIN)/biomem oracles
 
@@ -88,6 +91,9 @@ bench: setup ## Measure; figures go to benchmarks/RESULTS.md
 MINUTES ?= 60
 soak: setup ## A live Airflow under load for MINUTES; figures go to OUT
 	@$(BIN)/python benchmarks/soak.py --minutes $(MINUTES) $(if $(OUT),--out "$(OUT)") $(ARGS)
+
+bench-pull: setup ## Measure a backfill against its floor, and idle polls
+	@$(BIN)/python benchmarks/pull.py $(ARGS)
 
 docs: dev ## Draw the pictures of docs/memory-model.md
 	@$(BIN)/python -m biomem.oracles.pictures
