@@ -132,7 +132,7 @@ def embedding(value: Value) -> str:
     if not is_vector(value.kind):
         raise SourceError(
             f"{value.label} is {value.kind}; an embedding must be a vector, a halfvec or an array of numbers. Map "
-            "another, cast it in an expression, or map null"
+            "another, null, or cast it: {expression: \"translate(embedding::text, '[]', '{}')::real[]\"} for JSON"
         )
     is_whole = f"bool_and(coalesce(abs(number) <= {LARGEST_REAL}, false))"
     # what is too small for a single is nothing rather than an error

@@ -28,9 +28,10 @@ if TYPE_CHECKING:
     import psycopg
 
 SAMPLE_ROWS = 1_000
-# an integer time this large, in seconds, would lie beyond the year 5138
+# a time this large, in seconds, would lie beyond the year 5138
 SMALLEST_MILLISECONDS = 100_000_000_000
 SMALLEST_MICROSECONDS = 100_000_000_000_000
+LARGEST_MICROSECONDS = 253_402_214_400_000_000  # the year 9999
 COMMENT_COLUMN = 26
 
 
@@ -143,18 +144,21 @@ def _draft(con: psycopg.Connection[tuple[Any, ...]], source: SourceTable, preset
 
 
 def _in_seconds(con: psycopg.Connection[tuple[Any, ...]], shape: TableShape, ours: str, choice: Choice) -> Choice:
-    """An integer time that is too large for seconds since 1970 holds milli- or microseconds."""
+    """A number as a time that is too large for seconds since 1970 holds milli- or microseconds."""
     name = choice.column.name
-    if name is None or shape.columns[name] != "bigint" or not ours.endswith("_at"):
+    if name is None or shape.columns[name] not in ("bigint", "numeric", "double precision") or not ours.endswith("_at"):
         return choice
     column = quote_identifier(name)
-    largest = con.execute(f"select max({column}) from {_sample(shape, column)}".encode()).fetchone()
+    largest = con.execute(
+        f"select coalesce(max(number), 0)::float8 from {_sample(shape, f'{column} as number')} "
+        f"where number between 0 and {LARGEST_MICROSECONDS}".encode()
+    ).fetchone()
     assert largest is not None
     for smallest, unit, divisor in (
         (SMALLEST_MICROSECONDS, "microseconds", "1000000.0"),
         (SMALLEST_MILLISECONDS, "milliseconds", "1000.0"),
     ):
-        if (largest[0] or 0) >= smallest:
+        if largest[0] >= smallest:
             return Choice(Column(expression=f"to_timestamp({column} / {divisor})"), f"{unit} since 1970")
     return choice
 

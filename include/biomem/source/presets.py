@@ -38,16 +38,25 @@ class _Option:
     """A way to read one of our columns in a known system; it applies when the table has all of `needs`."""
 
     column: Column
-    needs: frozenset[str]
+    needs: tuple[str, ...]
     reason: str = ""
 
+    def fits(self, shape: TableShape) -> bool:
+        return all(_has(shape, need) for need in self.needs)
 
-def _plain(name: str, reason: str = "") -> _Option:
-    return _Option(Column(name=name), frozenset({name}), reason)
+
+def _has(shape: TableShape, need: str) -> bool:
+    """Whether the table has the column `name`, or `name jsonb` of that type."""
+    name, _, kind = need.partition(" ")
+    return name in shape.columns and kind in ("", shape.columns[name])
+
+
+def _plain(name: str) -> _Option:
+    return _Option(Column(name=name), (name,))
 
 
 def _sql(expression: str, *needs: str, reason: str = "") -> _Option:
-    return _Option(Column(expression=expression), frozenset(needs), reason)
+    return _Option(Column(expression=expression), needs, reason)
 
 
 def _keys(*keys: str) -> str:
@@ -72,13 +81,15 @@ PRESETS: Mapping[str, Mapping[str, tuple[_Option, ...]]] = {
             _sql(
                 "coalesce(metadata, '{}') || jsonb_strip_nulls(jsonb_build_object('context', context, 'summary', "
                 "summary))",
-                *("metadata", "context", "summary"),
+                *("metadata jsonb", "context", "summary"),
                 reason="with context and summary",
             ),
             _plain("metadata"),
         ),
         "deleted_at": (
-            _sql("case when status = 'deleted' then updated_at end", "status", "updated_at", reason="soft deletion"),
+            _sql(
+                "case when status::text = 'deleted' then updated_at end", "status", "updated_at", reason="soft deletion"
+            ),
         ),
         "embedding": (_plain("embedding"),),
     },
@@ -103,14 +114,14 @@ PRESETS: Mapping[str, Mapping[str, tuple[_Option, ...]]] = {
     },
 }
 # which table is whose, for a draft without --preset: the names that no other system has together
-SIGNATURES = {CODEX: frozenset({"id", "content", "content_hash", "created_at"}), MEM0: frozenset({"id", "payload"})}
+SIGNATURES = {CODEX: ("id", "content", "content_hash", "created_at"), MEM0: ("id", "payload jsonb")}
 PRESET_NAMES = (*PRESETS, GENERIC)
 
 
 def recognise(shape: TableShape) -> str:
     """The preset whose signature the table's columns have, or `generic`."""
-    fits = (name for name, signature in SIGNATURES.items() if signature <= set(shape.columns))
-    return next(fits, GENERIC)
+    fitting = (name for name, needs in SIGNATURES.items() if all(_has(shape, need) for need in needs))
+    return next(fitting, GENERIC)
 
 
 def choose_columns(shape: TableShape, kind: str, preset: str) -> dict[str, Choice]:
@@ -120,14 +131,14 @@ def choose_columns(shape: TableShape, kind: str, preset: str) -> dict[str, Choic
     """
     if preset == GENERIC:
         return dict(_by_name_and_type(shape, kind))
-    absent = sorted(SIGNATURES[preset] - set(shape.columns))
+    absent = [need for need in SIGNATURES[preset] if not _has(shape, need)]
     if absent or kind != MEMORIES:
         raise SourceError(
             f"{shape.label} is no table of {preset}: it has no {' and no '.join(absent) or 'memories'}; "
             f"try --preset {GENERIC}"
         )
     chosen = {
-        ours: next((option for option in options if option.needs <= set(shape.columns)), None)
+        ours: next((option for option in options if option.fits(shape)), None)
         for ours, options in PRESETS[preset].items()
     }
     return {ours: Choice(option.column, option.reason) for ours, option in chosen.items() if option is not None}

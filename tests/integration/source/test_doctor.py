@@ -115,6 +115,16 @@ def test_a_key_that_is_none_is_told_with_the_duplicates(pg, examined):
     assert fix.startswith("remove them; create unique index")
 
 
+def test_an_id_made_by_an_expression_is_told_without_an_index_that_would_not_help(pg, examined, map_source):
+    pg.execute("create table memories (tenant int, no int, content text, created_at timestamptz)")
+    pg.execute("insert into memories values (1, 1, 'x', now()), (2, 1, 'x', now())")
+    map_source("sources: {s: {table: memories, columns: {id: {expression: \"tenant || '/' || no\"}}}}")
+    assert only(examined(), "key")[::2] == (WARN, None)
+    map_source("sources: {s: {table: memories, columns: {id: {expression: no + 0}}}}")
+    status, text, fix = only(examined(), "key")
+    assert (status, "('1')" in text, "make the expression tell them apart" in fix) == (FIX, True, True)
+
+
 def test_rows_that_are_not_taken_are_counted_with_an_example(pg, examined):
     pg.execute("create table memories (id text, content text, created_at timestamptz)")
     pg.execute("insert into memories values ('a', 'x', now()), ('never', 'x', 'infinity'), (null, 'x', now())")
@@ -268,9 +278,9 @@ def test_a_materialized_view_needs_no_other_cursor_however_large():
     assert recommend(SourceTable("s", "public", "m"), 10_000_000, "m").status == OK
 
 
-def test_a_server_that_does_not_answer_is_one_sentence(settings, tmp_path):
+def test_a_server_that_does_not_answer_is_one_sentence(settings):
     with pytest.raises(SourceError, match="does not answer"):
-        examine(f"host={tmp_path}/nowhere dbname=d user=u password=hidden", load_sources(settings))
+        examine("host=/nowhere dbname=d user=u password=hidden", load_sources(settings))
 
 
 def test_an_access_log_is_examined_as_one(pg, examined, map_source):

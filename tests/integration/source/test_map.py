@@ -122,6 +122,31 @@ def test_any_other_table_is_drafted_by_names_and_types_with_the_reasons(pg, draf
     ]
 
 
+@pytest.mark.parametrize(
+    ("kind", "value", "expression"),
+    [
+        ("bigint", "1748779200000000", 'to_timestamp("ts" / 1000000.0)'),
+        ("double precision", "1748779200000", 'to_timestamp("ts" / 1000.0)'),
+        ("numeric", "numeric 'NaN'), (2, 'x', 1748779200000", 'to_timestamp("ts" / 1000.0)'),
+        ("bigint", "1748779200", None),
+    ],
+)
+def test_the_unit_of_a_time_in_numbers_is_told_by_the_sample(pg, draft, kind, value, expression):
+    pg.execute(f"create table memories (id int, content text, ts {kind})")
+    pg.execute(f"insert into memories values (1, 'x', {value})")
+    assert draft().source.columns["occurred_at"].expression == expression
+
+
+def test_a_payload_that_is_no_jsonb_is_none_of_mem0(pg, draft):
+    pg.execute("create table memories (id int primary key, payload text, created_at timestamptz)")
+    assert draft().preset == "generic"
+
+
+def test_codex_metadata_that_is_no_jsonb_is_taken_as_it_is(pg, draft):
+    pg.execute(CODEX.replace("metadata jsonb", "metadata json"))
+    assert draft().source.columns["metadata"] == Column(name="metadata")
+
+
 def test_a_column_of_the_right_name_and_the_wrong_type_is_left_out_with_the_reason(pg, draft):
     pg.execute("create table memories (id int primary key, content text, created_at timestamptz, importance text)")
     assert "importance: null" in draft().entry()
@@ -139,7 +164,9 @@ def test_a_table_without_a_text_is_printed_as_far_as_it_goes_and_not_written(pg,
 
 def test_a_preset_that_does_not_fit_names_what_is_missing(pg, draft):
     pg.execute("create table memories (id int primary key, content text, created_at timestamptz)")
-    with pytest.raises(SourceError, match=r"public\.memories is no table of mem0: it has no payload; try --preset"):
+    with pytest.raises(
+        SourceError, match=r"public\.memories is no table of mem0: it has no payload jsonb; try --preset"
+    ):
         draft(preset="mem0")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from biomem.errors import SourceError
@@ -262,6 +263,18 @@ def test_an_embedding_arrives_in_single_precision_and_what_is_no_vector_as_none(
             ("real[]", "'{}'", None),
         ],
     )
+
+
+def test_an_embedding_kept_as_json_is_pulled_by_the_expression_that_its_refusal_names(pg, dsn, pull, raw, map_source):
+    pg.execute("create table memories (id int primary key, content text, ts timestamptz, embedding jsonb)")
+    pg.execute(f"insert into memories values (1, 'x', {T}, '[0.5, 1]')")
+    map_source("sources: {s: {table: memories, columns: {embedding: embedding}}}")
+    with pytest.raises(SourceError, match=r"column public\.memories\.embedding is jsonb") as refused:
+        pull()
+    expression = re.search(r'\{expression: (".*")\}', str(refused.value))[1]
+    map_source(f"sources: {{s: {{table: memories, columns: {{embedding: {{expression: {expression}}}}}}}}}")
+    pull()
+    assert raw("select embedding from raw.memories") == [([0.5, 1.0],)]
 
 
 REFUSED = {

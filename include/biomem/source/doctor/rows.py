@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from biomem.source.casts import INTEGERS, Value, is_holdable
+from biomem.source.casts import NUMBERS, Value, is_holdable
 from biomem.source.columns import CASTS
 from biomem.source.doctor.findings import FIX, OK, WARN, Finding
 from biomem.source.mapping import REQUIRED
@@ -71,7 +71,7 @@ def _unusable(
             yield Finding("rows", OK, f"{count:,} {of} {total:,} can be taken")
             continue
         where = "" if example is None else f" (e.g. {example!r})"
-        is_outside = problem.startswith("a time outside") and values[instant].kind in INTEGERS
+        is_outside = problem.startswith("a time outside") and values[instant].kind in NUMBERS
         fix = f"correct them, or map another column to {instant}"
         if is_outside:
             fix = f'milliseconds? {instant}: {{expression: "to_timestamp({values[instant].sql} / 1000.0)"}}'

@@ -46,7 +46,7 @@ def examine_table(
     yield _relation(relation)
     yield Finding("privileges", OK, "may be read")
     yield Finding("columns", OK, ", ".join(_read_from(ours, found[ours], value) for ours, value in values.items()))
-    yield _key(con, plan.has_key, plan.key, plan.found[REQUIRED[source.kind][0]], shape)
+    yield _key(con, plan.has_key, plan.key, found[REQUIRED[source.kind][0]], shape)
     yield _row_security(relation, shape)
     yield from _zoneless(values, zone)
     yield from examine_rows(con, source, shape, values, plan.select_list, relation.rows)
@@ -103,22 +103,22 @@ def _relation(relation: Relation) -> Finding:
     return Finding("table", OK, f"{kind}, {extent}")
 
 
-def _key(con: psycopg.Connection[tuple[Any, ...]], has_key: bool, key: str, shown: str, shape: TableShape) -> Finding:
+def _key(
+    con: psycopg.Connection[tuple[Any, ...]], has_key: bool, key: str, column: Column, shape: TableShape
+) -> Finding:
+    shown = column.name or "the expression for the id"
     if has_key:
         return Finding("key", OK, f"{shown} is unique")
     table = qualified_name(shape.schema, shape.table)
+    fix = f"create unique index concurrently on {table} ({quote_identifier(column.name)})" if column.name else None
     twice = con.execute(
         f"select {key} from {table} group by 1 having count({key}) > 1 order by 1 limit {SHOWN_IDS}".encode()
     ).fetchall()
-    fix = (
-        f"create unique index concurrently on {table} ({quote_identifier(shown) if shown in shape.columns else shown})"
-    )
     if twice:
         ids = ", ".join(repr(name) for (name,) in twice)
-        return Finding(
-            "key", FIX, f"several rows have the same {shown} ({ids}), so nothing is pulled", f"remove them; {fix}"
-        )
-    return Finding("key", WARN, f"{shown} has no unique index: each pull looks for duplicates", fix)
+        mend = f"remove them; {fix}" if fix else "remove them, or make the expression tell them apart"
+        return Finding("key", FIX, f"several rows have the same {shown} ({ids}), so nothing is pulled", mend)
+    return Finding("key", WARN, f"{shown} has no unique index: each pull looks for duplicates in the whole table", fix)
 
 
 def _row_security(relation: Relation, shape: TableShape) -> Finding:
