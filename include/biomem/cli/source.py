@@ -99,7 +99,7 @@ def map_table(
         _refuse_twice(options.mapping_path, draft)
         write_entry(options.mapping_path, draft.source.name, draft.entry(), may_replace=force)
         _say(f"source {draft.source.name!r} ({draft.preset}) is in {options.mapping_path}")
-    _say_sample(draft, err_console if print_only or draft.unusable else console)
+    _say_sample(draft, err_console if print_only or draft.unusable or draft.trouble else console)
 
 
 def _refuse_twice(path: Path, draft: Draft) -> None:
@@ -120,6 +120,8 @@ def _say_sample(draft: Draft, to: Console) -> None:
     unusable = ", ".join(f"{count:,} with {problem}" for problem, count in draft.unusable.items())
     taken = draft.sampled - sum(draft.unusable.values())
     line = f"of {draft.sampled:,} rows tried {taken:,} can be taken"
+    if draft.trouble:
+        line = f"the rows cannot be read like this ({draft.trouble}): `biomem source doctor` names the column"
     to.print(f"{line}; NOT {unusable}" if unusable else line, markup=False, highlight=False, soft_wrap=True)
 
 

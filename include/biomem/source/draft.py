@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import psycopg
+
 from biomem.errors import SourceError
 from biomem.source.columns import find_columns, plan_accesses, plan_columns
 from biomem.source.dsn import connect, place, without_secrets
@@ -25,8 +27,6 @@ from biomem.warehouse.connection import qualified_name, quote_identifier
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    import psycopg
-
 SAMPLE_ROWS = 1_000
 # a time this large, in seconds, would lie beyond the year 5138
 SMALLEST_MILLISECONDS = 100_000_000_000
@@ -40,7 +40,8 @@ class Draft:
     """A source as it would be pulled, and what was seen of its table.
 
     `reasons` are remarks by our names. `missing` are required columns that none was found for: such a draft cannot be
-    pulled. `sampled` counts the rows that were tried, `unusable` those of them that cannot be taken, by reason.
+    pulled. `sampled` counts the rows that were tried, `unusable` those of them that cannot be taken, by reason;
+    `trouble` is PostgreSQL's, when a value of the sample cannot be read as it is mapped.
     """
 
     source: SourceTable
@@ -51,6 +52,7 @@ class Draft:
     relation: Relation
     sampled: int
     unusable: Mapping[str, int]
+    trouble: str | None
 
     def entry(self, indent: int = 2) -> str:
         """The entry as YAML, below `sources:` with `indent` spaces."""
@@ -106,8 +108,6 @@ def draft_source(
     Reads the catalog and a sample of rows, read-only. Raises SourceError when the table cannot be a
     source, or is not of the preset's system.
     """
-    import psycopg
-
     try:
         with connect(dsn, autocommit=True) as con:
             con.execute("set default_transaction_read_only = on")
@@ -125,12 +125,15 @@ def _draft(con: psycopg.Connection[tuple[Any, ...]], source: SourceTable, preset
     columns = {ours: choice.column for ours, choice in choices.items()}
     missing = tuple(ours for ours in REQUIRED[source.kind] if ours not in columns)
     source = replace(source, columns=columns)
-    sampled, unusable = 0, dict[str, int]()
+    sampled, unusable, trouble = 0, dict[str, int](), None
     if not missing:
         shape = inspect_table(con, source.schema, source.table, source.expressions)
         # also what a pull would find by name beside the preset's
         source = replace(source, columns={**columns, **find_columns(source, shape)})
-        sampled, unusable = _try(con, source, shape)
+        try:
+            sampled, unusable = _try(con, source, shape)
+        except psycopg.DataError as error:
+            trouble = " ".join(str(error).split())
     return Draft(
         source=source,
         preset=preset,
@@ -140,6 +143,7 @@ def _draft(con: psycopg.Connection[tuple[Any, ...]], source: SourceTable, preset
         relation=look_up(con, shape),
         sampled=sampled,
         unusable=unusable,
+        trouble=trouble,
     )
 
 

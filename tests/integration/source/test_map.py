@@ -127,7 +127,7 @@ def test_any_other_table_is_drafted_by_names_and_types_with_the_reasons(pg, draf
     [
         ("bigint", "1748779200000000", 'to_timestamp("ts" / 1000000.0)'),
         ("double precision", "1748779200000", 'to_timestamp("ts" / 1000.0)'),
-        ("numeric", "numeric 'NaN'), (2, 'x', 1748779200000", 'to_timestamp("ts" / 1000.0)'),
+        ("numeric", "1748779200000.5", 'to_timestamp("ts" / 1000.0)'),
         ("bigint", "1748779200", None),
     ],
 )
@@ -135,6 +135,16 @@ def test_the_unit_of_a_time_in_numbers_is_told_by_the_sample(pg, draft, kind, va
     pg.execute(f"create table memories (id int, content text, ts {kind})")
     pg.execute(f"insert into memories values (1, 'x', {value})")
     assert draft().source.columns["occurred_at"].expression == expression
+
+
+def test_values_that_cannot_be_read_do_not_keep_a_table_from_being_drafted(pg, biomem, settings):
+    pg.execute("create table memories (id int, content text, created_at text)")
+    pg.execute("insert into memories values (1, 'x', 'yesterday-ish')")
+    done = biomem("source", "map")
+    assert done.exit_code == 0
+    assert "the rows cannot be read like this (invalid input syntax" in done.stderr
+    assert "`biomem source doctor` names the column" in done.stderr
+    assert load_sources(settings)[0].columns["occurred_at"] == Column(name="created_at")
 
 
 def test_a_payload_that_is_no_jsonb_is_none_of_mem0(pg, draft):
