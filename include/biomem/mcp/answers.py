@@ -21,6 +21,7 @@ class Recalled(BaseModel):
 
 class RecallAnswer(BaseModel):
     memories: list[Recalled] = Field(description="The best first; empty when nothing matches.")
+    warning: str | None = Field(default=None, description="Why the question was asked by its words alone, if it was.")
 
 
 class HeldMemory(BaseModel):

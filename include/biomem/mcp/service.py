@@ -22,6 +22,7 @@ from biomem.mcp.answers import (
     Taken,
     WorkingMemoryAnswer,
 )
+from biomem.recall.asking import Asker
 from biomem.source import write
 from biomem.source.dsn import connect, place, without_secrets
 from biomem.source.mapping import MEMORIES, load_sources
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     import psycopg
 
     from biomem.demo.postgres import Connections
+    from biomem.recall.asking import Forgotten
     from biomem.settings import Settings
     from biomem.source.mapping import SourceTable
 
@@ -47,23 +49,19 @@ TAKES_EFFECT = (
 class MemoryService:
     """The memory of any agent; callers say whose, and must have made sure that they may."""
 
+    settings: Settings
     connections: Connections
     sources: Sequence[SourceTable]
     write_to: SourceTable
 
-    def recall(self, agent_id: str, question: str, k: int, forgotten: str) -> RecallAnswer:
+    def recall(self, agent_id: str, question: str, k: int, forgotten: Forgotten) -> RecallAnswer:
         """The `k` memories that answer `question` best. Recalling strengthens them."""
         _require_text("question", question)
         with self._target() as pg:
-            rows = _rows(
-                pg,
-                "select memory_id, content, occurred_at, score, parts "
-                "from memory.recall(%(question)s, %(agent)s, %(k)s, forgotten => %(forgotten)s)",
-                {"question": question, "agent": agent_id, "k": k, "forgotten": forgotten},
-            )
-        return RecallAnswer(
-            memories=[Recalled(**row, is_forgotten=row["parts"].get("state") == "forgotten") for row in rows]
-        )
+            asker = Asker(pg, self.settings)
+            found = asker.recall(question, agent_id, k, forgotten=forgotten)
+        memories = [Recalled(**vars(one), is_forgotten=one.parts.get("state") == "forgotten") for one in found]
+        return RecallAnswer(memories=memories, warning=asker.warning)
 
     def working_memory(self, agent_id: str) -> WorkingMemoryAnswer:
         """What the agent has in mind as of the last window."""
@@ -194,7 +192,7 @@ def make_service(settings: Settings, connections: Connections, source: str | Non
         names = ", ".join(one.name for one in sources)
         problem = f"there is no source {source!r}" if source else "there are several sources"
         raise ConfigurationError(f"{problem}: name the one that memories are written to with --source ({names})")
-    return MemoryService(connections, sources, chosen[0])
+    return MemoryService(settings, connections, sources, chosen[0])
 
 
 def _require_text(name: str, text: str) -> None:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from biomem.errors import BiomemError, SourceError
 from biomem.source.dsn import connect, place, without_secrets
-from fastapi import HTTPException
 from psycopg.rows import dict_row
 
 if TYPE_CHECKING:
@@ -43,9 +42,6 @@ def connection(dsn: Callable[[], str]) -> Iterator[Reader]:
             f"Schema memory in {place(where)} is not there yet, or older than this page "
             f"({error.diag.message_primary}). It is made by the first run of the DAG short_term_memory."
         ) from None
-    except psycopg.DataError as error:
-        # a text with a NUL, for example: whatever it is, no memory has it
-        raise HTTPException(422, without_secrets(str(error), where)) from None
     except psycopg.errors.QueryCanceled:
         raise SourceError(
             f"{place(where)} took longer than {TIMEOUT_MS // 1000} s to answer; try a single agent"

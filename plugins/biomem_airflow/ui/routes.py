@@ -21,11 +21,12 @@ def database(request: Request) -> Iterator[reading.Reader]:
 
 
 Database = Annotated[reading.Reader, Depends(database)]
-Agent = Annotated[str, Query(min_length=1, max_length=1_000)]
-AnyAgent = Annotated[str | None, Query(max_length=1_000)]
-Words = Annotated[str, Query(max_length=2_000)]
+NO_NUL = r"^[^\x00]*$"  # PostgreSQL holds no text with one
+Agent = Annotated[str, Query(min_length=1, max_length=1_000, pattern=NO_NUL)]
+AnyAgent = Annotated[str | None, Query(max_length=1_000, pattern=NO_NUL)]
+Words = Annotated[str, Query(max_length=2_000, pattern=NO_NUL)]
 Page = Annotated[int, Query(ge=0, le=100_000)]
-MemoryId = Annotated[str, Query(min_length=1, max_length=1_000)]
+MemoryId = Annotated[str, Query(min_length=1, max_length=1_000, pattern=NO_NUL)]
 
 
 @router.get("/")

@@ -36,8 +36,7 @@ def view(pg: Reader, agent: str | None) -> dict[str, Any]:
         select window_start,
             count(*) filter (where is_accessed)::integer as accessed,
             count(*) filter (where is_in_working_memory)::integer as together,
-            count(*) filter (where is_in_working_memory and not is_accessed)::integer as carried,
-            count(distinct agent_id)::integer as agents
+            count(*) filter (where is_in_working_memory and not is_accessed)::integer as carried
         from memory.short_term
         where window_start >= %(end)s - make_interval(secs => %(seconds)s * %(windows)s) and window_start < %(end)s
             and (%(agent)s::text is null or agent_id = %(agent)s)

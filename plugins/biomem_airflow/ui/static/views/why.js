@@ -22,7 +22,7 @@ export function draw(answer, choices) {
   const story = answer.story ? tell(answer.story)
     : state("A memory's story", answer.found ? "Choose a memory to see when it was encoded, recalled, replayed, promoted or forgotten, and by which numbers." : "Ask something, and choose one of the memories that come to mind.");
   return h("div", { class: "stack" }, form(choices),
-    h("div", { class: answer.found ? "columns two" : "columns" }, answer.found && results(answer.found.memories, choices), story));
+    h("div", { class: answer.found ? "columns two" : "columns" }, answer.found && results(answer.found, choices), story));
 }
 
 function form(choices) {
@@ -36,12 +36,13 @@ function form(choices) {
     h("span", { class: "quiet" }, "Looking here strengthens nothing."));
 }
 
-function results(memories, choices) {
+function results({ memories, warning }, choices) {
   if (!memories.length) return state("Nothing comes to mind", "No memory matches. Try other words, or let forgotten ones in.");
   const names = [...new Set(memories.flatMap((memory) => Object.keys(evidence(memory.parts))))].sort();
   const best = Math.max(...memories.map((memory) => Object.values(evidence(memory.parts)).reduce((sum, part) => sum + part, 0)), 1e-9);
   return h("section", { class: "card" },
     h("h2", {}, `${memories.length} memories come to mind`),
+    warning && h("p", { class: "quiet" }, warning),
     h("div", { class: "legend" }, names.map((name, place) => h("span", {}, h("i", { class: "swatch", "--swatch": swatch(place) }), name.replaceAll("_", " ")))),
     h("ol", {}, memories.map((memory) => {
       const parts = evidence(memory.parts);
