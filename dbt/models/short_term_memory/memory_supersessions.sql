@@ -30,23 +30,42 @@ changed as (
 
 ),
 
--- A short first sentence: what goes on and on is no plain statement.
-sentences as (
+openings as materialized (
 
     select
         memories.memory_id,
         changed.agent_id,
         memories.occurred_at,
+        memories.content,
         lower(coalesce(memories.speaker, memories.agent_id)) as speaker,
-        trim(regexp_extract(
-            lower(regexp_replace(replace(left(memories.content, 200), '’', ''''), '\s+', ' ', 'g')), '^[^.,;:!?()]+'
-        )) as sentence
+        {{ opening('memories.content', "coalesce(memories.speaker, '')") }} as opening
     from {{ ref('stg_memories') }} as memories
     inner join changed
         on memories.memory_id = changed.memory_id
     where
         changed.is_stated
-        and not regexp_matches(left(memories.content, 200), '^[^.!]*\?')
+        and {{ may_state('left(memories.content, 200)') }}
+        and not regexp_matches(left(memories.content, 200), '^[^.!]*[?？؟]')
+
+),
+
+-- A short first sentence: what goes on and on is no plain statement.
+sentences as materialized (
+
+    select
+        * exclude (opening),
+        {{ first_sentence('opening') }} as sentence,
+        {{ is_correction('opening') }} as is_correction
+    from openings
+
+),
+
+stated as materialized (
+
+    select
+        *,
+        {{ stated_fact('sentence') }} as fact
+    from sentences
 
 ),
 
@@ -56,13 +75,18 @@ facts as (
         memory_id,
         agent_id,
         occurred_at,
-        coalesce(nullif(fact.subject, ''), speaker) as subject,
+        case
+            when fact.subject = '' then speaker
+            when starts_with(fact.subject, 'my ') then speaker || '''s ' || substring(fact.subject, 4)
+            else fact.subject
+        end as subject,
         fact.attribute,
-        fact.value
-    from (select *, {{ stated_fact('sentence') }} as fact from sentences)
-    where
-        fact is not null
-        and not regexp_matches(fact.value, '^(not|no|never|none) ')
+        fact.value,
+        fact.is_negated,
+        fact.is_single,
+        fact.is_explicit or is_correction as is_explicit
+    from stated
+    where {{ is_plain_fact('fact', 'content') }}
 
 ),
 
@@ -76,7 +100,10 @@ stored as (
         valid_from as occurred_at,
         subject,
         attribute,
-        value
+        value,
+        is_negated,
+        is_single,
+        is_explicit
     from {{ this }}
     where is_current
 
@@ -129,25 +156,36 @@ statements as (
 
 {%- endif %}
 
+-- A turn ends what was said before it: another value, where there is one at a time or it says itself that it has changed, or
+-- the denial of the same value (which another value does not end).
+ordered as (
+
+    select
+        *,
+        case
+            when said_before is null then true
+            when is_negated <> was_negated then value = said_before
+            else not is_negated and (is_single or is_explicit) and not {{ is_same_value('value', 'said_before') }}
+        end as is_turn
+    from (
+        select
+            *,
+            lag(value) over subject_order as said_before,
+            lag(is_negated) over subject_order as was_negated
+        from statements
+        window subject_order as (partition by agent_id, subject, attribute order by occurred_at, memory_id)
+    )
+
+),
+
 stretches as (
 
     select
         *,
-        sum(cast(is_turn as integer)) over subject_order as stretch,
-        last_value(value) over (
-            partition by agent_id, subject, attribute order by occurred_at, memory_id
-            rows between unbounded preceding and unbounded following
-        ) as value_now
-    from (
-        select
-            *,
-            value is distinct from lag(value) over subject_order as is_turn
-        from statements
-        window subject_order as (partition by agent_id, subject, attribute order by occurred_at, memory_id)
-    )
-    window subject_order as (
-        partition by agent_id, subject, attribute order by occurred_at, memory_id rows unbounded preceding
-    )
+        sum(cast(is_turn as integer)) over (
+            partition by agent_id, subject, attribute order by occurred_at, memory_id rows unbounded preceding
+        ) as stretch
+    from ordered
 
 ),
 
@@ -159,9 +197,16 @@ turns as (
         attribute,
         stretch,
         memory_id,
-        occurred_at
+        occurred_at,
+        value,
+        last_value(value) over subject_order as value_now,
+        last_value(is_negated) over subject_order as is_negated_now
     from stretches
     where is_turn
+    window subject_order as (
+        partition by agent_id, subject, attribute order by occurred_at, memory_id
+        rows between unbounded preceding and unbounded following
+    )
 
 ),
 
@@ -173,10 +218,17 @@ final as (
         stretches.subject,
         stretches.attribute,
         stretches.value,
+        stretches.is_negated,
+        stretches.is_single,
+        stretches.is_explicit,
         stretches.occurred_at as valid_from,
         following.occurred_at as valid_to,
         following.memory_id as superseded_by,
-        stretches.value <> stretches.value_now as is_superseded,
+        following.memory_id is not null
+        and not (
+            {{ is_same_value('stretches.value', 'following.value_now') }}
+            and stretches.is_negated = following.is_negated_now
+        ) as is_superseded,
         true as is_current
     from stretches
     left join turns as following
@@ -185,6 +237,7 @@ final as (
             and stretches.subject = following.subject
             and stretches.attribute = following.attribute
             and following.stretch = stretches.stretch + 1
+            and (not stretches.is_negated or stretches.value = following.value)
 
     {%- if is_incremental() %}
 
@@ -192,7 +245,18 @@ final as (
 
     -- A memory that states nothing any more: deleted, edited, or not yet seen.
     select
-        old.* exclude (is_current, sequence),
+        old.memory_id,
+        old.agent_id,
+        old.subject,
+        old.attribute,
+        old.value,
+        old.is_negated,
+        old.is_single,
+        old.is_explicit,
+        old.valid_from,
+        old.valid_to,
+        old.superseded_by,
+        old.is_superseded,
         false as is_current
     from {{ this }} as old
     inner join changed
