@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 WAIT_S = 20.0
 SHOWN_TEXT = 200
 SUGGESTIONS = 3
+SHOWN_ID = 80
+GRADES = {1: "it failed", 2: "it was hard", 3: "it went well", 4: "it was easy"}
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,12 @@ def explain(settings: Settings, memory_id: str) -> Story:
             if _has(con, "memory_retention")
             else None
         )
-        chapters = [*_events(con, memory_id), *_replays(con, memory_id), *_decisions(con, memory_id)]
+        chapters = [
+            *_events(con, memory_id),
+            *_replays(con, memory_id),
+            *_decisions(con, memory_id),
+            *_superseded(con, memory_id),
+        ]
     order = sorted(range(len(chapters)), key=lambda n: (chapters[n].at, n))
     return Story(memory, {**trace, **(worth or {})}, _now(memory, trace, worth), [chapters[n] for n in order])
 
@@ -86,9 +94,11 @@ def _events(con: duckdb.DuckDBPyConnection, memory_id: str) -> list[Chapter]:
     events = _all(
         con,
         """
-        select events.*
+        select events.*, salience.* exclude (memory_id, agent_id, session_id, occurred_at, grade, first_words)
         from stg_events as events
         inner join stg_clock as clock on events.agent_id = clock.agent_id and clock.stage = 'short_term_memory'
+        left join memory_salience as salience
+            on events.source_memory_id = salience.memory_id and events.kind = 'encode'
         where (events.memory_id = $id or events.source_memory_id = $id) and events.occurred_at <= clock.as_of
         order by events.occurred_at, events.kind, events.event_id
         """,
@@ -102,7 +112,10 @@ def _event_words(event: dict[str, Any], memory_id: str) -> str:
     through = "" if source == memory_id else f" through its repeat {source}"
     if kind == "e":
         where = f" in session {event['session_id']}" if event["session_id"] else ""
-        return f"encoded{where} with grade {event['grade']} (arousal {number(event['arousal'])})"
+        return (
+            f"encoded{where}: salience {number(event['salience'])} ({_salience_words(event)}) earns grade "
+            f"{event['grade']:.3g} of 4; arousal {number(event['arousal'])}"
+        )
     if kind == "m":
         return (
             f"repeats {event['memory_id']}: counted as a restudy of that"
@@ -111,7 +124,30 @@ def _event_words(event: dict[str, Any], memory_id: str) -> str:
         )
     if kind == "r":
         return f"edited{through}: restudied"
-    return f"{'retrieved' if event['kind'] == 'retrieve' else 'restudied'}{through} with grade {event['grade']}"
+    done = "retrieved" if event["kind"] == "retrieve" else "met again"
+    return f"{done}{through}: {GRADES[round(event['grade'])]}"
+
+
+def _salience_words(event: dict[str, Any]) -> str:
+    """What the salience of an encoding rests on."""
+    if event["importance"] is not None:
+        return "the importance that the source states"
+    counts = {
+        "time or number": event["times"],
+        "name": event["names"],
+        "word of the first person": event["first_person"],
+    }
+    told = [
+        f"{event['told_words']} words, {event['new_words']} of them new",
+        *(f"{count} {what if count == 1 else _plural(what)}" for what, count in counts.items() if count),
+        *(["answers a question"] if event["is_answer"] else []),
+    ]
+    return ", ".join(told)
+
+
+def _plural(what: str) -> str:
+    first, *rest = what.split(" ", 1)
+    return " ".join([f"{first}s", *rest]) if rest != ["or number"] else "times or numbers"
 
 
 def _replays(con: duckdb.DuckDBPyConnection, memory_id: str) -> list[Chapter]:
@@ -153,17 +189,56 @@ def _decisions(con: duckdb.DuckDBPyConnection, memory_id: str) -> list[Chapter]:
     return chapters
 
 
+def _superseded(con: duckdb.DuckDBPyConnection, memory_id: str) -> list[Chapter]:
+    """What this memory has superseded."""
+    rows = _all(
+        con,
+        """
+        select old.valid_to, old.memory_id, old.subject, old.attribute, old.value as old_value, own.value
+        from memory_supersessions as old
+        inner join memory_supersessions as own on own.memory_id = old.superseded_by
+        where old.superseded_by = $id and old.is_current and old.is_superseded
+        order by old.memory_id
+        """,
+        id=memory_id,
+    )
+    return [
+        Chapter(
+            row["valid_to"],
+            "supersedes",
+            f"supersedes {row['memory_id']} ({_fact_words(row, row['old_value'])}): {_fact_words(row, row['value'])}",
+            row,
+        )
+        for row in rows
+    ]
+
+
+def _times(count: int) -> str:
+    return {1: "once", 2: "twice"}.get(count, f"{count} times")
+
+
+def _fact_words(fact: dict[str, Any], value: str) -> str:
+    return f"{fact['subject']} {fact['attribute']}: {value}"
+
+
 def decision_words(decision: dict[str, Any], numbers: dict[str, Any]) -> str:
+    """A decision of the ledger in plain words, with the numbers that it rested on."""
     at, threshold = decision["decided_at"].astimezone(timezone.utc), decision["threshold"]
     what = decision["decision"]
     if what == "demote" and "budget" in numbers:
         return (
             f"forgotten {at:%Y-%m-%d}: over the budget: rank {numbers['rank']} > {numbers['budget']} of "
-            f"{numbers['memories']} memories, by the retention {number(numbers['retention_expected'])} expected "
-            f"{numbers['horizon_days']:g} days later (that night it was {number(numbers['retention'])})"
+            f"{numbers['memories']} memories, by retention {number(numbers['retention_expected'])} expected "
+            f"{numbers['horizon_days']:g} days later (that night: {number(numbers['retention'])})"
         )
     if what == "demote":
-        return f"forgotten {at:%Y-%m-%d}: retention {_below(numbers['retention'], threshold)}"
+        # DuckDB writes +00, which Python 3.10 does not read
+        since = re.sub(r"([+-]\d\d)$", r"\1:00", numbers["last_accessed_at"])
+        unused = at - datetime.fromisoformat(since).astimezone(timezone.utc)
+        return (
+            f"forgotten {at:%Y-%m-%d}: retention {_below(numbers['retention'], threshold)}, unused for "
+            f"{number(unused.total_seconds() / 86400)} days at a stability of {number(numbers['stability_days'])} days"
+        )
     if what == "restore":
         return "restored: it was accessed again"
     if what == "promote":
@@ -175,7 +250,14 @@ def decision_words(decision: dict[str, Any], numbers: dict[str, Any]) -> str:
         strength = number(numbers["strength"])
         return f"link to {decision['other_memory_id']} pruned: strength {strength} < {number(threshold)}"
     if what == "supersede":
-        return f"superseded by {decision['other_memory_id']}: {decision['result']}"
+        return (
+            f"superseded by {decision['other_memory_id']}, which says otherwise; no longer holds: "
+            f"{_fact_words(numbers, numbers['value'])}"
+        )
+    if what == "merge":
+        return f"{decision['result']}: {numbers['kind']} repeat, similarity {number(numbers['similarity'])}"
+    if what == "delete":
+        return "deleted at the source"
     return f"{what}: {decision['result']}"
 
 
@@ -194,7 +276,7 @@ def _now(memory: dict[str, Any], trace: dict[str, Any], worth: dict[str, Any] | 
     term = "long-term" if worth["is_long_term"] else "not long-term"
     return (
         f"Now ({when(worth['as_of'])}): {state}, {term}; retention {number(worth['retention'])}, stability "
-        f"{number(worth['stability_days'])} days, {worth['access_count']} accesses on {worth['days_used']} day(s)."
+        f"{number(worth['stability_days'])} days; used {_times(worth['access_count'])} on {worth['days_used']} day(s)."
     )
 
 
@@ -210,7 +292,8 @@ def _unknown(con: duckdb.DuckDBPyConnection, memory_id: str) -> str:
     ids = [row[0] for row in found]
     near = difflib.get_close_matches(memory_id, ids, n=SUGGESTIONS, cutoff=0.3) or ids[:SUGGESTIONS]
     hint = f"; similar ids: {', '.join(near)}" if near else "; nothing was pulled yet"
-    return f"there is no memory {memory_id!r}{hint}"
+    shown = memory_id if len(memory_id) <= SHOWN_ID else memory_id[:SHOWN_ID] + "..."
+    return f"there is no memory {shown!r}{hint}"
 
 
 def _require_models(con: duckdb.DuckDBPyConnection) -> None:
