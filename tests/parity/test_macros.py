@@ -97,6 +97,7 @@ PARITIES = {
     "synaptic_decay": _grid(association.synaptic_decay, "double double", TRACES, (None, -1.0, 0.0, 1.0, 693.0, 1e5)),
     "calculate_hebbian_strength": _grid(association.calculate_hebbian_strength, "double", (*TRACES, -1.0)),
     "synaptic_homeostasis": _grid(homeostasis.synaptic_homeostasis, "double double", TRACES, TRACES),
+    "association_reach": _grid(consolidation.association_reach, "integer", (None, 0, 1, 2, 3)),
     "replay_need": _grid(consolidation.replay_need, "double double", (None, 0.0, 1.0, 2.0, 3.0, 4.0, 365.0), SHARES),
     "replay_priority": _grid(consolidation.replay_priority, "double double double", SHARES, SHARES, SHARES),
     "consolidation_gain": _grid(consolidation.consolidation_gain, "double", (None, -1.0, 0.0, 1e-4, 0.5, 2.0)),

@@ -1,7 +1,7 @@
 {#
     The event fold with sleep in it: every event of a memory, and between events the replays that it earns, as a chain
     of CTEs of which `name` has one row a step. `events` as the fold takes them (no replays among them) plus `next_us`,
-    the instant of the memory's next event or null; `subjects` has memory_no, arousal and as_of_us.
+    the instant of the memory's next event or null; `subjects` has memory_no, arousal, reach and as_of_us.
 
     Between two events the priority of a replay only rises, so the next replay is known in closed form (see
     next_replay_us). No cycle is visited that has nothing to do, and what is long-term needs no sleep: the steps end there.
@@ -45,6 +45,7 @@
             cast(null as double) as retention,
             cast(null as double) as need,
             subject.arousal,
+            subject.reach,
             subject.as_of_us
         from {{ name }}_{{ first }}_events as event
         inner join {{ subjects }} as subject
@@ -91,6 +92,7 @@
             retention,
             need,
             arousal,
+            reach,
             as_of_us
         from (
             select
@@ -114,8 +116,9 @@
                 {{ retention(
                     elapsed_days('state.last_accessed_us', 'coalesce(state.replay_us, event.instant_us)'),
                     'state.stability_days') }} as retention,
-                {{ replay_need('state.days_used', 'null') }} as need,
+                {{ replay_need('state.days_used', 'state.reach') }} as need,
                 state.arousal,
+                state.reach,
                 state.as_of_us
             from {{ name }}_{{ first }} as state
             left join {{ name }}_{{ first }}_events as event
@@ -152,7 +155,7 @@ replay_priority_floor; none for what is long-term already. Reads the columns of 
 #}
 {% macro next_replay_us() -%}
 {%- set cycle_us = var('sleep_cycle_minutes') * 60000000 -%}
-{%- set weight = '(' ~ replay_need('days_used', 'null') ~ ' * (1e0 + coalesce(arousal, 0e0)))' -%}
+{%- set weight = '(' ~ replay_need('days_used', 'reach') ~ ' * (1e0 + coalesce(arousal, 0e0)))' -%}
 {%- set floor_days = days_until_retention(
     'stability_days', '(1e0 - ' ~ parameter('replay_priority_floor') ~ ' / ' ~ weight ~ ')') -%}
 {%- set cycle_after -%}

@@ -24,11 +24,14 @@ subjects as materialized (
         repeats.agent_id,
         row_number() over () as memory_no,
         memories.arousal,
+        {{ association_reach('salience.neighbours') }} as reach,
         clock.as_of,
         epoch_us(clock.as_of) as as_of_us
     from {{ ref('memory_repeats') }} as repeats
     inner join {{ ref('stg_memories') }} as memories
         on repeats.memory_id = memories.memory_id
+    left join {{ ref('memory_salience') }} as salience
+        on repeats.memory_id = salience.memory_id
     inner join clock
         on repeats.agent_id = clock.agent_id
     where

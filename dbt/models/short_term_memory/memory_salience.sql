@@ -51,7 +51,8 @@ texts as (
         {{ count_times('told') }} as times,
         {{ count_names('told') }} as names,
         {{ count_first_person('told') }} as first_person,
-        coalesce(regexp_matches(left(content, 10000), '[?？؟]'), false) as asks
+        coalesce(regexp_matches(left(content, 10000), '[?？؟]'), false) as asks,
+        {{ local_day('epoch_us(occurred_at)') }} as day
     from changed
     where is_met
 
@@ -228,7 +229,8 @@ told as (
         * exclude (words),
         len(words) as told_words,
         cast(null as ubigint[]) as stored_firsts,
-        cast(null as boolean) as was_answer
+        cast(null as boolean) as was_answer,
+        cast(null as integer) as had_neighbours
     from texts
 
     union all
@@ -243,9 +245,11 @@ told as (
         names,
         first_person,
         asks,
+        {{ local_day('epoch_us(occurred_at)') }} as day,
         told_words,
         first_words,
-        is_answer
+        is_answer,
+        neighbours
     from kept
     where
         (agent_id, session_id) in (select (agent_id, session_id) from reopened_sessions)
@@ -290,7 +294,12 @@ answers as (
             when (agent_id, session_id) in (select (agent_id, session_id) from reopened_sessions) or was_answer is null
                 then session_id is not null and coalesce(lag(asks) over session_order, false)
             else was_answer
-        end as is_answer
+        end as is_answer,
+        case
+            when (agent_id, session_id) in (select (agent_id, session_id) from reopened_sessions) or was_answer is null
+                then {{ count_neighbours() }}
+            else had_neighbours
+        end as neighbours
     from told
     window session_order as (partition by agent_id, session_id order by occurred_at, memory_id)
 
@@ -313,7 +322,8 @@ answers as (
     select
         * exclude (words),
         len(words) as told_words,
-        session_id is not null and coalesce(lag(asks) over session_order, false) as is_answer
+        session_id is not null and coalesce(lag(asks) over session_order, false) as is_answer,
+        {{ count_neighbours() }} as neighbours
     from texts
     window session_order as (partition by agent_id, session_id order by occurred_at, memory_id)
 
@@ -351,6 +361,7 @@ final as (
         first_person,
         asks,
         is_answer,
+        neighbours,
         salience,
         {{ salience_grade('salience') }} as grade,
         true as is_current
@@ -360,12 +371,28 @@ final as (
         stored_firsts is null
         or stored_firsts <> first_words
         or was_answer <> is_answer
+        or had_neighbours <> neighbours
 
     union all
 
     -- Deleted, or not seen yet.
     select
-        stored.* exclude (is_current, sequence),
+        stored.memory_id,
+        stored.agent_id,
+        stored.session_id,
+        stored.occurred_at,
+        stored.importance,
+        stored.first_words,
+        stored.new_words,
+        stored.told_words,
+        stored.times,
+        stored.names,
+        stored.first_person,
+        stored.asks,
+        stored.is_answer,
+        stored.neighbours,
+        stored.salience,
+        stored.grade,
         false as is_current
     from stored
     inner join changed
@@ -389,6 +416,7 @@ select
     cast(first_person as integer) as first_person,
     asks,
     is_answer,
+    cast(neighbours as integer) as neighbours,
     salience,
     grade,
     is_current,
