@@ -69,7 +69,7 @@ def test_as_many_pairs_are_looked_up_as_a_similar_text_must_share_one_of(
         ("my phone number is 555", ("", "phone number", "555")),
         ("old tom's boss is ben", ("old tom", "boss", "ben")),
         ("i now live in leiden", ("", "lives in", "leiden")),
-        ("noor has just moved to the hague", ("noor", "lives in", "the hague")),
+        ("noor has just moved to the hague", ("noor", "lives in", "hague")),
         ("i work for acme", ("", "works at", "acme")),
         ("anna works at acme now", ("anna", "works at", "acme")),
         ("i prefer tea to coffee", ("", "prefers among coffee and tea", "tea")),

@@ -12,7 +12,7 @@
     and not regexp_matches(
         {{ fact }}.subject,
         '^(?:you|he|she|they|we|it|this|that|there|these|those|who|what|which|where|when|why|how|if|here|people|one|an?|some|every'
-        || '|each|any|no|his|her|their|its|your|another|and|but|or|maybe|perhaps|some(?:one|body|thing)|every(?:one|body|thing)'
+        || '|each|any|no|his|her|their|its|your|another|and|but|or|then|let|both|maybe|perhaps|some(?:one|body|thing)|every(?:one|body|thing)'
         || '|nobody|nothing|any(?:one|body|thing))(?: |$)'
     )
     and not regexp_matches({{ fact }}.subject, '^(?:the|our) ')
@@ -54,7 +54,7 @@
     when regexp_matches({{ attribute }}, '\be-?mail(?: (?:of|for) .+)?$|\be-?mail address$') then contains({{ value }}, '@')
     when regexp_matches(
         {{ attribute }},
-        '\b(?:boss|manager|doctor|dentist|landlord|landlady|employer|owner|assignee|location|address|capital)(?: (?:of|for) .+)?$'
+        '\b(?:boss|manager|doctor|dentist|landlord|landlady|employer|owner|assignee|lead|location|address|capital)(?: (?:of|for) .+)?$'
     ) then regexp_matches({{ value }}, '\d') or regexp_matches({{ content }}, '(?: is| to|:|->|→)(?: now| called)? \p{Lu}')
     else true
 end)

@@ -33,6 +33,7 @@
     ("(?:(my|our|the) )?" ~ noun ~ ": .+? ?(?:->|→|=>) ?(.+?)", 1, "of", 3, "changed"),
     ("(?:(my|our|the) )?" ~ noun ~ ": (.+?)", 1, "of", 3, "keyed"),
     (whose ~ " " ~ noun ~ " (?:is|are) (.+?)", 1, "of", 3, "is"),
+    (noun ~ "( )(?:is|are) (.+?)", 1, "of", 3, "headed"),
     (who ~ " " ~ dont ~ " lives? in (.+?)" ~ not_more, 1, "lives in", 2, "not"),
     (who ~ " " ~ dont ~ " works? (?:at|for) (.+?)" ~ not_more, 1, "works at", 2, "not"),
     (who ~ " " ~ dont ~ " (?:like|love|enjoy)s? (.+?)" ~ not_more, 1, "likes", 2, "not"),
@@ -52,10 +53,14 @@
 {%- set pattern = ("^" ~ pattern ~ "$") | replace("'", "''") %}
 {%- set extract = "regexp_extract(" ~ sentence ~ ", '" ~ pattern ~ "', <group>)" %}
 {%- set owner = "regexp_replace(regexp_replace(" ~ extract | replace('<group>', 1 | string) ~ ", '^(my|i)$|''s$', ''), '^our$', 'the')" %}
-{%- set about = "replace(" ~ extract | replace('<group>', 2 | string) ~ ", 'favorite', 'favourite')" %}
+{%- set about = "replace(" ~ extract | replace('<group>', '1' if kind == 'headed' else '2') ~ ", 'favorite', 'favourite')" %}
 {%- set stated = fact_value(extract | replace('<group>', value | string)) %}
-    when regexp_matches({{ sentence }}, '{{ pattern }}') then {
-        'subject': {% if kind == 'keyed' or (kind == 'changed' and attribute == 'of') -%}
+    when
+        regexp_matches({{ sentence }}, '{{ pattern }}')
+        {%- if kind == 'headed' %} and {{ is_single_attribute(about) }}{% endif %}
+        then {
+        'subject': {% if kind == 'headed' -%} 'the'
+            {%- elif kind == 'keyed' or (kind == 'changed' and attribute == 'of') -%}
             case when {{ extract | replace('<group>', 1 | string) }} = '' then 'the' else {{ owner }} end
             {%- else -%} {{ owner }} {%- endif %},
         'attribute': {% if attribute == 'prefers' -%}
@@ -91,7 +96,7 @@ regexp_matches(
 regexp_matches({{ attribute }}, '^(?:favourite [\p{L}-]+(?: [\p{L}-]+)?|(?:[\p{L}\p{N}''-]+ )*(?:name|nickname|surname|address'
     || '|phone|number|e-?mail|birthday|job|boss|manager|doctor|dentist|landlord|landlady|employer|age|password|passcode|pin'
     || '|code|port|url|deadline|date|day|time|price|cost|fee|rent|salary|status|version|budget|location|room|gate|owner'
-    || '|assignee|capital|size|limit|timeout|temperature|host|hostname|branch)(?: (?:of|for) .+)?)$')
+    || '|assignee|lead|capital|size|limit|timeout|temperature|host|hostname|branch)(?: (?:of|for) .+)?)$')
 {%- endmacro %}
 
 

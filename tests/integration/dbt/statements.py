@@ -58,6 +58,8 @@ SUPERSEDED = [
     ("The deadline is Friday.", "Change of plans: the deadline is Tuesday."),
     ("The gate is B12", "The gate is now C3"),
     ("My birthday is 3 May.", "My birthday is 4 May."),
+    ("Release day is Thursday.", "Release day is Tuesday now."),
+    ("The lead of Kanaal is Jonas.", "The lead of Kanaal is now Priya."),
 ]
 
 KEPT = [
@@ -113,6 +115,10 @@ KEPT = [
     ("I love you.", "I don't love it."),
     ("'; drop table memories; --", "I'; drop table memories; --"),
     ("👍 is 👍", "👍 is 👎"),
+    ("Coffee is great.", "Coffee is bitter."),
+    ("Working time is precious.", "Working time is short."),
+    ("The lead of Kanaal is Jonas.", "The lead of Kanaal is growing."),
+    ("The race is on 30 May.", "The race is on 31 May."),
 ]
 
 BY_OTHERS = [
