@@ -53,12 +53,17 @@ def left_of(home: Path) -> list[str]:
         words = " ".join(process.info["cmdline"] or [])
         if process.pid != os.getpid() and (str(home) in words or str(home) in (process.info["cwd"] or "")):
             found.append(f"{process.pid}: {words}")
-    children = [f"{child.pid}: {child.name()}" for child in psutil.Process().children(recursive=True)]
-    return found + children
+    children = psutil.Process().children(recursive=True)
+    return found + [f"{child.pid}: {child.name()}" for child in children if child.pid not in started_before]
+
+
+started_before: set[int] = set()
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    # what the tests before these have started, a server for the whole session, is none of theirs
+    started_before.update(child.pid for child in psutil.Process().children(recursive=True))
     return tmp_path_factory.mktemp("demo")
 
 

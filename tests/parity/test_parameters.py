@@ -34,7 +34,7 @@ OUT_OF_RANGE = [
     ("fsrs_weights", "none"),
     ("fsrs_weights", [*[1.0] * 20, 0.0]),
     ("merge_repeats", "yes"),
-    ("salience_good", 0.9),
+    ("salience_good", 0.2),
     ("night_time_zone", ""),
     ("memory_budget", 0),
     ("memory_budget", 1.5),

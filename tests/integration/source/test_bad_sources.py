@@ -179,9 +179,10 @@ def test_a_wrong_password_is_said_without_the_password(pg, postgres, pull_as):
         pg.execute("select pg_reload_conf(); drop role locked")
 
 
-def test_a_server_that_is_not_there_is_said_with_its_place(settings, tmp_path):
-    with pytest.raises(SourceError, match=r'database "d" at .*nowhere:5432\) does not answer'):
-        connect(f"host={tmp_path}/nowhere dbname=d user=u password=hidden-word")
+def test_a_server_that_is_not_there_is_said_with_its_place(settings):
+    # a folder of the test's own may be longer than the path of a socket can be
+    with pytest.raises(SourceError, match=r'database "d" at /nowhere:5432\) does not answer'):
+        connect("host=/nowhere dbname=d user=u password=hidden-word")
 
 
 def test_a_pooler_that_takes_no_settings_is_named_with_the_fix():

@@ -67,5 +67,5 @@ def test_a_stability_that_is_not_positive_is_refused(stability: float) -> None:
 
 
 def test_an_unknown_grade_is_refused() -> None:
-    with pytest.raises(ValueError, match="grade must be 1"):
+    with pytest.raises(ValueError, match="grade must lie between 1 "):
         r.first_stability(5, 0)
