@@ -1,12 +1,15 @@
-"""Pulling the target's `memory.access_log`, append only, through the same window as the memories."""
+"""Pulling access logs, append only, by the xmin window: the target's `memory.access_log`, and the user's own."""
 
 from __future__ import annotations
 
 import time
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
+from biomem.source.columns import plan_accesses
 from biomem.source.cursors.xmin_window import HORIZON_SQL, window, wraparound
 from biomem.source.dsn import connect
+from biomem.source.mapping import ACCESS_LOG, TARGET_LOG, SourceTable
 from biomem.source.scanner import attached, query, stage
 from biomem.source.table import describe_table
 from biomem.source.watermark import (
@@ -21,49 +24,60 @@ from biomem.source.watermark import (
     scalar,
     why_whole,
 )
-from biomem.warehouse.connection import transaction
+from biomem.warehouse.connection import qualified_name, transaction
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     import duckdb
 
-SCHEMA, TABLE = "memory", "access_log"
-SOURCE_NAME = f"{SCHEMA}.{TABLE}"
+SHOWN_IDS = 5
+TARGET = SourceTable(TARGET_LOG, "memory", "access_log", kind=ACCESS_LOG)
 
 
 def pull_access_log(
     con: duckdb.DuckDBPyConnection, *, dsn: str, as_of: datetime | None = None, run_id: str | None = None
 ) -> PullResult | None:
-    """Append the accesses that are new since the last pull; None when the target has no access log yet.
+    """Pull the target's own log; None when the target has none yet. See `pull_accesses`."""
+    return pull_accesses(con, TARGET, dsn=dsn, as_of=as_of, run_id=run_id) if _exists(dsn) else None
+
+
+def pull_accesses(
+    con: duckdb.DuckDBPyConnection,
+    source: SourceTable,
+    *,
+    dsn: str,
+    as_of: datetime | None = None,
+    run_id: str | None = None,
+) -> PullResult:
+    """Append the accesses that are new since the last pull; what is gone from the log stays.
 
     Raises SourceError, with the warehouse as it was, when the log cannot be read.
     """
     started = time.monotonic()
-    if not _exists(dsn):
-        return None
-    shape = describe_table(dsn, SCHEMA, TABLE)
-    before = read_watermark(con, SOURCE_NAME)
+    shape = describe_table(dsn, source.schema, source.table, source.expressions)
+    select_list = plan_accesses(source, shape).select_list
+    identity = f"{shape.identity}/{sha256(select_list.encode()).hexdigest()[:12]}"
+    before = read_watermark(con, source.name)
     with attached(con, dsn), transaction(con):
         horizon = int(scalar(query(con, HORIZON_SQL)))
         mark = Mark(horizon, str(horizon), wraparound(horizon, before.mark if before else None))
-        reason = why_whole(before, shape.identity, mark)
+        reason = why_whole(before, identity, mark)
         condition = "true" if reason or before is None else window(before.horizon)
-        stage(
-            con,
-            "accesses",
-            "select access_id::text as access_id, memory_id::text as memory_id, agent_id::text as agent_id, "
-            f"accessed_at, kind::text as kind, grade::integer as grade from memory.access_log where {condition}",
-        )
+        table = qualified_name(source.schema, source.table)
+        stage(con, "accesses", f"select {select_list} from {table} where {condition}")
     polls, batch_before = (before.polls, before.batch_id) if before else (0, 0)
     with transaction(con):
         rows_read = int(scalar(con.execute("select count(*) from accesses")))
+        skipped, examples = _set_aside_unusable(con)
+        if source.name != TARGET_LOG:
+            _mark_as_of(con, source.name)
         batch_id = next_batch(con)
         changes = Changes(inserted=_append(con, batch_id), updated=0, deleted=0)
         if changes.total:
             record_pull(
                 con,
-                source_name=SOURCE_NAME,
+                source_name=source.name,
                 batch_id=batch_id,
                 run_id=run_id,
                 as_of=as_of,
@@ -73,15 +87,15 @@ def pull_access_log(
                 seconds=time.monotonic() - started,
             )
         last_batch = batch_id if changes.total else batch_before
-        save_watermark(con, Watermark(SOURCE_NAME, mark, shape.identity, last_batch, polls + 1))
+        save_watermark(con, Watermark(source.name, mark, identity, last_batch, polls + 1))
     return PullResult(
-        source=SOURCE_NAME,
+        source=source.name,
         rows_read=rows_read,
         rows_inserted=changes.inserted,
         rows_updated=0,
         rows_deleted=0,
-        rows_skipped={},
-        skipped_examples=[],
+        rows_skipped=skipped,
+        skipped_examples=examples,
         watermark_before=str(before.horizon) if before else None,
         watermark_after=str(horizon),
         is_full=bool(reason),
@@ -97,9 +111,25 @@ def _exists(dsn: str) -> bool:
         found = pg.execute(
             "select 1 from pg_class c join pg_namespace n on n.oid = c.relnamespace "
             "where n.nspname = %s and c.relname = %s",
-            [SCHEMA, TABLE],
+            [TARGET.schema, TARGET.table],
         ).fetchone()
     return found is not None
+
+
+def _set_aside_unusable(con: duckdb.DuckDBPyConnection) -> tuple[dict[str, int], list[str]]:
+    """Take no access that lacks an id, a memory or a time; say how many there are, and some."""
+    counts = con.execute("select problem, count(*) from accesses where problem is not null group by problem").fetchall()
+    examples = con.execute(
+        "select coalesce(access_id, 'a row without id') from accesses where problem is not null "
+        f"order by access_id nulls last limit {SHOWN_IDS}"
+    ).fetchall()
+    con.execute("delete from accesses where problem is not null")
+    return dict(counts), [example for (example,) in examples]
+
+
+def _mark_as_of(con: duckdb.DuckDBPyConnection, source_name: str) -> None:
+    """Keep the ids of one log apart from those of every other; `~` is what `_append` sets before a batch."""
+    con.execute("update accesses set access_id = replace($name || ':' || access_id, '~', '%7E')", {"name": source_name})
 
 
 def _append(con: duckdb.DuckDBPyConnection, batch_id: int) -> int:

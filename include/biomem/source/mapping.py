@@ -188,7 +188,8 @@ def _read_source(name: str, entry: Any, where: str) -> SourceTable:
     every = entry.get("reconcile_every", RECONCILE_EVERY)
     if not isinstance(every, int) or isinstance(every, bool) or every < 1:
         raise ConfigurationError(f"{where}: reconcile_every must be a whole number of at least 1, got {every!r}")
-    cursor = _choose(entry, "cursor", CURSORS, where)
+    # a log is only added to, which the window sees at no cost
+    cursor = _choose(entry, "cursor", CURSORS if kind == MEMORIES else (XMIN_WINDOW,), where)
     schema, table = split_table(entry["table"])
     return SourceTable(
         name=name,

@@ -13,11 +13,12 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from biomem.source.access_log import pull_access_log
+from biomem.source.access_log import pull_access_log, pull_accesses
 from biomem.source.backfill import Backfill, Outcome, forget_backfill, read_backfill, run_backfill
 from biomem.source.changes import apply_changes
 from biomem.source.cursors import Cursor, open_cursor
 from biomem.source.extent import measure
+from biomem.source.mapping import ACCESS_LOG
 from biomem.source.progress import Report, log_progress
 from biomem.source.reading import Reading, describe_source
 from biomem.source.scanner import attached
@@ -83,7 +84,7 @@ def pull_source(
     reconcile: bool = False,
     report: Report = log_progress,
 ) -> PullResult:
-    """Bring the warehouse up to date with one source table.
+    """Bring the warehouse up to date with one source table, of memories or of accesses.
 
     `as_of` becomes the time of deletions and of edits that the source itself does not date; without it the newest
     time in the data does. `reconcile` compares all keys now rather than at the next turn. `report` is told how far a
@@ -91,6 +92,8 @@ def pull_source(
     Raises SourceError when the table cannot be pulled as it is, with the warehouse as it was, except that a backfill
     keeps the portions it has read.
     """
+    if source.kind == ACCESS_LOG:
+        return pull_accesses(con, source, dsn=dsn, as_of=as_of, run_id=run_id)
     reading = describe_source(source, dsn)
     pull = _Pull(con, reading, open_cursor(reading, dsn), dsn, as_of, run_id, report, time.monotonic())
     before = read_watermark(con, source.name)

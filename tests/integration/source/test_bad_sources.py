@@ -248,6 +248,7 @@ def test_a_source_that_goes_away_in_mid_pull_changes_nothing(memories, dsn, pull
             "sources: {s: {table: m, cursor: updated_at}}",
             "cursor must be one of xmin_window, xid8_column, logical_slot",
         ),
+        ("sources: {s: {table: m, kind: access_log, cursor: xid8_column}}", "cursor must be one of xmin_window; got"),
         ("sources: {s: {table: m, slot: a}}", "slot belongs to `cursor: logical_slot`, and the cursor is xmin_window"),
         ("sources: {s: {table: m, cursor: logical_slot, slot: A-b}}", "slot 'A-b' must be 1 to 63 of a-z"),
         (
