@@ -59,6 +59,7 @@ class World:
             "BIOMEM_HOME": str(self.home),
             "BIOMEM_SOURCE_DSN": self.dsn,
             "BIOMEM_SOURCE_TABLE": "public.memories",
+            "BIOMEM_EMBEDDINGS": "none",
         }
 
     def stdio(self, agent: str, **environment: str) -> Client:

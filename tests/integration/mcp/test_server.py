@@ -244,6 +244,24 @@ def test_what_is_recalled_is_ones_own_whatever_is_asked(world):
     assert logged == [("ada", "a1"), ("ada", "a2")]
 
 
+def test_the_database_holds_the_line_too_where_the_server_has_a_role_of_its_own(world):
+    world.pg.execute("create role ada_reader login; grant memory_reader to ada_reader")
+    world.pg.execute("insert into memory.role_agents values ('ada_reader', 'ada')")
+    target = psycopg.conninfo.make_conninfo(world.dsn, user="ada_reader")
+
+    async def seen(agent):
+        async with world.stdio(agent, BIOMEM_TARGET_DSN=target) as client:
+            held = await call(client, "working_memory")
+            found = await call(client, "recall", question="kettle safe", forgotten="all")
+            return {one["memory_id"] for answer in (held, found) for one in answer["memories"]}
+
+    try:
+        assert run(seen("ada")) == {"a1", "a2"}
+        assert run(seen("milo")) == set()
+    finally:
+        world.pg.execute("drop owned by ada_reader; drop role ada_reader")
+
+
 def test_a_memory_written_in_one_call_is_recalled_and_explained_in_the_next_window(dsn, settings, world):
     world.pg.execute("drop schema memory cascade")
     ensure_target_schema(dsn)
