@@ -14,7 +14,7 @@ export AIRFLOW__COSMOS__ENABLE_TELEMETRY := False
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dev demo up down status test test-full lint format bench mutations soak oracles docs lock clean
+.PHONY: help setup dev demo up down status test test-full lint format bench eval mutations soak oracles docs lock clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -94,6 +94,10 @@ soak: setup ## A live Airflow under load for MINUTES; figures go to OUT
 
 bench-pull: setup ## Measure a backfill against its floor, and idle polls
 	@$(BIN)/python benchmarks/pull.py $(ARGS)
+
+eval: setup ## What recall finds and forgetting keeps in DATA=folder of memories.jsonl and questions.jsonl; OUT=file.json
+	@test -n "$(DATA)" || { echo "which data? make eval DATA=folder OUT=file.json"; exit 1; }
+	@$(BIN)/python benchmarks/eval.py "$(DATA)" $(if $(OUT),--out "$(OUT)") $(ARGS)
 
 docs: dev ## Draw the pictures of docs/memory-model.md
 	@$(BIN)/python -m biomem.oracles.pictures

@@ -108,6 +108,12 @@ class EmbeddedPostgres:
                 # two processes may ask for the same database at once; the loser of that race is content
                 with contextlib.suppress(psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):
                     connection.execute(sql.SQL("create database {}").format(sql.Identifier(dbname)))
+                # pgvector comes with the embedded server; recall uses it where it is installed
+                with (
+                    contextlib.suppress(psycopg.errors.UniqueViolation),
+                    psycopg.connect(self._conninfo(dbname), autocommit=True) as fresh,
+                ):
+                    fresh.execute("create extension if not exists vector")
         self._databases.add(dbname)
 
 

@@ -87,9 +87,7 @@ class Asker:
                 },
             ).fetchall()
         except psycopg.Error as error:
-            raise RecallError(
-                f"recall failed: {error}; `biomem run short_term_memory` publishes the memories"
-            ) from None
+            raise RecallError(_explain(error)) from None
         return [Recalled(*row) for row in rows]
 
     def agents(self) -> list[str]:

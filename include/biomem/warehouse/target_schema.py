@@ -9,6 +9,7 @@ from biomem.errors import PublishError
 from biomem.source.dsn import connect, place, without_secrets
 from biomem.warehouse.roles import protect
 from biomem.warehouse.schema import read_migrations
+from biomem.warehouse.similarity import use_pgvector
 
 if TYPE_CHECKING:
     import psycopg
@@ -60,6 +61,7 @@ def migrate(pg: psycopg.Connection[tuple[Any, ...]]) -> int:
         pg.execute("insert into memory.schema_version values (%s, %s)", [migration.version, migration.name])
     if version < len(migrations):
         protect(pg)
+    use_pgvector(pg)
     return len(migrations)
 
 

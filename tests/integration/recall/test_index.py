@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
+from biomem.warehouse.target_schema import ensure_target_schema
 
 WORDS = ["heron", "lake", "tea", "rain", "walk", "mara", "blue", "old"]
 
@@ -76,3 +77,16 @@ def test_blocks_of_one_word_count_as_one(target):
     assert len(target.recall("tea", k=10_000)) == 3000
     target.pg.execute("delete from memory.memories where memory_id <> 'm2999'")
     assert target.recall("tea", k=10_000) == ["m2999"]
+
+
+def test_likeness_is_the_same_by_the_extension_and_without_it(target, dsn):
+    similarity = "select memory.similarity('{0.6,0.8}', '{0.8,0.6}'), prosrc like '%%vector%%' from pg_proc " + (
+        "where pronamespace = 'memory'::regnamespace and proname = 'similarity'"
+    )
+    assert target.pg.execute(similarity).fetchone() == (pytest.approx(0.96), True)
+    target.pg.execute("drop extension vector")
+    ensure_target_schema(dsn)
+    assert target.pg.execute(similarity).fetchone() == (pytest.approx(0.96), False)
+    target.pg.execute("create schema elsewhere; create extension vector schema elsewhere")
+    ensure_target_schema(dsn)
+    assert target.pg.execute(similarity).fetchone() == (pytest.approx(0.96), True)
