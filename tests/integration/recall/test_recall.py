@@ -88,7 +88,7 @@ def test_a_vector_finds_what_no_word_does(target):
         "case memory_id when 'near' then '{1,0}' else '{0,1}' end::real[] from memory.recall_documents"
     )
     (first, second) = target.results("wading birds", query_embedding=[1.0, 0.0])
-    assert (first["memory_id"], first["parts"]["meaning"]) == ("near", pytest.approx(0.4))
+    assert (first["memory_id"], first["parts"]["meaning"]) == ("near", pytest.approx(0.5))
     assert (second["memory_id"], second["parts"]["meaning"]) == ("far", 0)
     assert target.recall("wading birds") == []
 

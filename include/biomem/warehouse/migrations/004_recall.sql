@@ -351,10 +351,20 @@ comment on column memory.embedding_models.model is 'Name of the model, and what 
 comment on column memory.embedding_models.dimensions is 'Length of its vectors';
 comment on column memory.embedding_models.is_serving is 'Whether recall compares a question with the vectors of this model';
 
+create function memory.signature(embedding real[]) returns bit varying
+language sql immutable parallel safe
+as $$
+    select string_agg(case when value > 0 then '1' else '0' end, '' order by place)::bit varying
+    from unnest(embedding) with ordinality as one (value, place)
+$$;
+
+comment on function memory.signature is 'The signs of a vector: vectors that point the same way differ in few of them';
+
 create table memory.recall_vectors (
     agent_id text not null,
     model text not null,
     document integer not null,
+    signature bit varying generated always as (memory.signature(embedding)) stored,
     embedding real[] not null,
     primary key (agent_id, model, document),
     foreign key (agent_id, document) references memory.recall_documents on delete cascade
@@ -364,6 +374,7 @@ comment on table memory.recall_vectors is 'Recall index: the texts'' vectors, of
 comment on column memory.recall_vectors.agent_id is 'Whose text';
 comment on column memory.recall_vectors.model is 'Model that made the vector';
 comment on column memory.recall_vectors.document is 'Number of the text';
+comment on column memory.recall_vectors.signature is 'Its signs: what a question is compared with first';
 comment on column memory.recall_vectors.embedding is 'The vector, of length 1';
 
 create function memory.similarity(a real[], b real[]) returns double precision
@@ -473,6 +484,8 @@ create function memory.recall(
     log boolean default true
 ) returns table (memory_id text, content text, occurred_at timestamptz, score double precision, parts jsonb)
 language plpgsql
+-- planned once a session, not at each of its first five questions
+set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare
@@ -482,22 +495,24 @@ declare
     -- what each part weighs; words weigh 1. See docs/recall.md
     k1 constant double precision := 1.2;
     b constant double precision := 0.75;
-    meaning_weight constant double precision := 0.4;
+    meaning_weight constant double precision := 0.5;
     around_weights constant double precision[] := array[0.2, 0.25, 0.25, 0.2];
     who_weight constant double precision := 0.15;
     when_weight constant double precision := 0.2;
     statement_weight constant double precision := 0.05;
     association_weight constant double precision := 0.05;
     retention_weight constant double precision := 0.025;
-    -- how far it looks: postings read; texts that lend a part of their match to those beside them, and to those
-    -- associated; texts that are weighed in full
+    -- how far it looks: postings read; texts nearest by their signs, whose vectors are compared; texts that lend a part
+    -- of their match to those beside them, and to those associated; texts that are weighed in full
     postings_read constant integer := 20000;
+    compared constant integer := 100 + 5 * least(k, 10000);
     hits constant integer := 20 + least(k, 10000);
     sources constant integer := 5;
     weighed constant integer := 30 + 2 * least(k, 10000);
     at constant timestamptz := coalesce(as_of, now());
     agent memory.recall_agents;
     serving text;
+    signs bit varying;
     terms text[];
     named text[];
     names text[];
@@ -538,6 +553,7 @@ begin
     if query_embedding is not null then
         select models.model into serving from memory.embedding_models as models
         where models.is_serving and models.dimensions = cardinality(query_embedding);
+        signs := memory.signature(query_embedding);
     end if;
     select coalesce(max((p.value ->> 20)::double precision) filter (where p.name = 'fsrs_weights'), 0.1542),
         coalesce(max(p.value::double precision) filter (where p.name = 'synaptic_decay_rate'), 0.001),
@@ -567,24 +583,35 @@ begin
             as information
         from ranked where is_first
     ),
-    matched as materialized (
-        select found.document, coalesce(sum(found.words) / (select information from asked), 0) as words,
-            coalesce(meaning_weight * max(found.likeness), 0) as meaning,
-            greatest(sum(found.known) / (select information from asked), max(found.likeness)) as cue
+    worded as materialized (
+        select one.document, sum(ranked.idf) / (select information from asked) as known,
+            sum(ranked.idf * one.frequency
+                / (one.frequency + k1 * (1 - b + b * one.length * agent.documents / agent.total_length)))
+                / (select information from asked) as words
+        from ranked
+        cross join lateral unnest(ranked.documents, ranked.frequencies, ranked.lengths)
+            as one (document, frequency, length)
+        where ranked.read_before < postings_read
+        group by one.document
+    ),
+    likely as (
+        select v.document, greatest(memory.similarity(v.embedding, query_embedding), 0) as likeness
         from (
-            select one.document, null::double precision as likeness, ranked.idf as known,
-                ranked.idf * one.frequency
-                    / (one.frequency + k1 * (1 - b + b * one.length * agent.documents / agent.total_length)) as words
-            from ranked
-            cross join lateral unnest(ranked.documents, ranked.frequencies, ranked.lengths)
-                as one (document, frequency, length)
-            where ranked.read_before < postings_read
-            union all
-            select v.document, greatest(memory.similarity(v.embedding, query_embedding), 0), 0, 0
-            from memory.recall_vectors as v
-            where v.agent_id = asker and v.model = serving
-        ) as found
-        group by found.document
+            (select document from worded order by words desc, document limit hits)
+            union
+            (select near.document from memory.recall_vectors as near
+            where near.agent_id = asker and near.model = serving
+            order by bit_count(near.signature # signs), near.document
+            limit compared)
+        ) as candidate
+        join memory.recall_vectors as v
+            on v.agent_id = asker and v.model = serving and v.document = candidate.document
+        where serving is not null
+    ),
+    matched as materialized (
+        select document, coalesce(worded.words, 0) as words, coalesce(meaning_weight * likely.likeness, 0) as meaning,
+            greatest(worded.known, likely.likeness) as cue
+        from worded full join likely using (document)
     ),
     strongest as materialized (
         select best.document, best.match, d.around, d.memory_id
