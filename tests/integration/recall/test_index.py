@@ -53,7 +53,9 @@ def test_a_change_of_state_alone_leaves_the_index_alone(target):
 def test_an_edit_is_found_by_its_new_words_only_and_loses_its_vector(target):
     target.remember("note", "a heron")
     target.pg.execute("insert into memory.embedding_models values ('toy', 1, true)")
-    target.pg.execute("insert into memory.recall_vectors values ('ada', 'toy', 1, '{1}')")
+    target.pg.execute(
+        "insert into memory.recall_vectors (agent_id, model, document, embedding) values ('ada', 'toy', 1, '{1}')"
+    )
     target.remember("note", "a kingfisher")
     assert target.recall("heron") == []
     assert target.recall("kingfisher") == ["note"]

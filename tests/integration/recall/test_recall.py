@@ -84,7 +84,7 @@ def test_a_vector_finds_what_no_word_does(target):
     target.remember("far", "a tractor", minute=1)
     target.pg.execute("insert into memory.embedding_models values ('toy', 2, true)")
     target.pg.execute(
-        "insert into memory.recall_vectors select agent_id, 'toy', document, "
+        "insert into memory.recall_vectors (agent_id, model, document, embedding) select agent_id, 'toy', document, "
         "case memory_id when 'near' then '{1,0}' else '{0,1}' end::real[] from memory.recall_documents"
     )
     (first, second) = target.results("wading birds", query_embedding=[1.0, 0.0])
