@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from biomem.errors import EmbeddingError
-from biomem.recall.models import configured_model, load_model
+from biomem.recall.models import OWN, configured_model, load_model
 from biomem.source.dsn import connect, without_secrets
+from biomem.warehouse.connection import open_warehouse
 
 if TYPE_CHECKING:
     import psycopg
@@ -30,7 +31,7 @@ WINDOW_S = 20.0
 TEXT = """case when starts_with(m.content, d.speaker || ':')
     then ltrim(substr(m.content, length(d.speaker) + 2)) else m.content end"""
 MISSING = f"""
-select d.agent_id, d.document, {TEXT}
+select d.agent_id, d.document, m.memory_id, {TEXT}
 from memory.recall_documents as d
 join memory.memories as m on m.memory_id = d.memory_id
 where not exists (
@@ -105,13 +106,35 @@ def _work_off(pg: Target, settings: Settings, name: str, deadline: float | None,
         rows = pg.execute(MISSING, {"model": name, "portion": TEXTS_AT_ONCE}).fetchall()
         if not rows:
             break
-        model = model or load_model(settings, name)
-        vectors = model.embed([text for _, _, text in rows])
-        _keep(pg, name, [(agent_id, document) for agent_id, document, _ in rows], vectors)
+        own = _own_vectors(settings, [memory_id for _, _, memory_id, _ in rows]) if name.startswith(OWN) else {}
+        documents = [(agent_id, document) for agent_id, document, memory_id, _ in rows if memory_id in own]
+        if documents:
+            _keep(pg, name, documents, [own[memory_id] for _, _, memory_id, _ in rows if memory_id in own])
+        rest = [row for row in rows if row[2] not in own]
+        if rest:
+            model = model or load_model(settings, name)
+            vectors = model.embed([text for *_, text in rest])
+            _keep(pg, name, [(agent_id, document) for agent_id, document, _, _ in rest], vectors)
         embedded += len(rows)
         if portion_only:
             break
     return embedded
+
+
+def _own_vectors(settings: Settings, memory_ids: list[str]) -> dict[str, list[float]]:
+    """The vectors that the source holds of these memories, scaled to length 1; those without a direction left out."""
+    with open_warehouse(settings, read_only=True, purpose="embedding") as con:
+        rows = con.execute(
+            "select memory_id, embedding from raw.memories "
+            "where embedding is not null and memory_id in (select unnest(?))",
+            [memory_ids],
+        ).fetchall()
+    vectors = {}
+    for memory_id, values in rows:
+        length = sum(value * value for value in values if value is not None) ** 0.5
+        if None not in values and 0 < length < float("inf"):
+            vectors[memory_id] = [value / length for value in values]
+    return vectors
 
 
 def _keep(pg: Target, name: str, documents: list[tuple[str, int]], vectors: list[list[float]]) -> None:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 DEFAULT = "all-MiniLM-L6-v2-int8"
 SENTENCE_TRANSFORMERS, ENDPOINT = "sentence-transformers:", "openai:"
+OWN = "source:"
+"""Before a model's name: the source's own vectors were made by that model and are taken where there are any."""
 
 
 class EmbeddingModel(Protocol):
@@ -40,19 +42,21 @@ def configured_model(settings: Settings) -> str | None:
     wanted = settings.embeddings
     if wanted == "none":
         return None
-    name = DEFAULT if wanted == "default" else wanted
+    own, made_by = (OWN, wanted[len(OWN) :]) if wanted.startswith(OWN) else ("", wanted)
+    name = DEFAULT if made_by == "default" else made_by
     if name == DEFAULT or any(
         name.startswith(kind) and len(name) > len(kind) for kind in (SENTENCE_TRANSFORMERS, ENDPOINT)
     ):
-        return name
+        return own + name
     raise ConfigurationError(
         f"BIOMEM_EMBEDDINGS={wanted!r} names no model; it is default, none, {SENTENCE_TRANSFORMERS}NAME or "
-        f"{ENDPOINT}NAME (with BIOMEM_EMBEDDINGS_URL)"
+        f"{ENDPOINT}NAME (with BIOMEM_EMBEDDINGS_URL), after {OWN} when the source has vectors of that model"
     )
 
 
 def load_model(settings: Settings, name: str) -> EmbeddingModel:
     """The model called `name`, ready to embed. Raises EmbeddingError when it is not installed or not configured."""
+    name = name.removeprefix(OWN)
     if name.startswith(SENTENCE_TRANSFORMERS):
         from biomem.recall.sentence_transformers import SentenceTransformerModel
 

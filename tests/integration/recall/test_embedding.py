@@ -12,6 +12,7 @@ from biomem.recall.asking import Asker
 from biomem.recall.embedding import embed_new, serving_model
 from biomem.recall.models import DEFAULT, configured_model, load_model
 from biomem.settings import load_settings
+from biomem.warehouse.connection import open_warehouse
 
 
 class Endpoint:
@@ -200,7 +201,26 @@ def test_the_default_model_serves_without_being_asked_for(target, settings):
     assert found[0].memory_id == "m1"
 
 
-@pytest.mark.parametrize("wanted", ["sentence-transformers:", "openai:", "gpt", "ollama:x"])
+def test_the_sources_own_vectors_are_taken_where_there_are_any(target, here, endpoint):
+    own = replace(here, embeddings="source:openai:toy")
+    for name in ("theirs", "none", "empty"):
+        target.remember(name, f"bird {name}")
+    with open_warehouse(own) as con:
+        con.execute(
+            "insert into raw.memories (source_name, memory_id, agent_id, content, occurred_at, batch_id, embedding) "
+            "select 's', name, 'ada', 'x', '2026-01-01', 1, case name when 'theirs' then [3, 4]::float[] "
+            "when 'empty' then [0, 0]::float[] end from (values ('theirs'), ('none'), ('empty')) as t (name)"
+        )
+    assert embed_new(own, target.pg.info.dsn).embedded == 3
+    assert [sorted(asked["input"]) for asked in endpoint.asked] == [["bird empty", "bird none"]]
+    assert target.pg.execute(
+        "select embedding from memory.recall_vectors join memory.recall_documents using (agent_id, document) "
+        "where memory_id = 'theirs'"
+    ).fetchone() == (pytest.approx([0.6, 0.8]),)
+    assert Asker(target.pg, own).recall("bird", "ada", 1, log=False)[0].parts["meaning"] > 0
+
+
+@pytest.mark.parametrize("wanted", ["source:none", "sentence-transformers:", "openai:", "gpt", "ollama:x"])
 def test_a_setting_that_names_no_model_is_refused(settings, wanted):
     with pytest.raises(ConfigurationError, match="BIOMEM_EMBEDDINGS="):
         configured_model(replace(settings, embeddings=wanted))
