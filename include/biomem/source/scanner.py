@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+import re
+from contextlib import contextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from biomem.errors import SourceError
 from biomem.source.dsn import place, with_session_limits, without_secrets
-from biomem.warehouse.connection import quote_literal
+from biomem.warehouse.connection import is_write_failure, quote_literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 CATALOG = "biomem_source"
 # what a DuckDB secret holds; libpq's other keywords go along when attaching
 SECRET_KEYS = ("host", "port", "user", "password", "dbname")
+BAD_VALUE = re.compile(r"invalid input syntax|out of range")
 
 
 @contextmanager
@@ -41,13 +43,19 @@ def attached(con: duckdb.DuckDBPyConnection, dsn: str) -> Iterator[None]:
         con.execute(f"attach {quote_literal(others)} as {CATALOG} (type postgres, secret {CATALOG}, read_only)")
         yield
     except (duckdb.Error, psycopg.Error) as error:
+        if is_write_failure(error):
+            raise
+        message = without_secrets(str(error), dsn)
+        hint = ", `biomem source doctor` names the column" if BAD_VALUE.search(message) else ""
         raise SourceError(
-            f"reading from PostgreSQL ({place(dsn)}) failed: {without_secrets(str(error), dsn)}; "
-            "nothing was changed that the next pull does not go on from"
+            f"reading from PostgreSQL ({place(dsn)}) failed: {message}; "
+            f"nothing was changed that the next pull does not go on from{hint}"
         ) from None
     finally:
-        con.execute(f"detach database if exists {CATALOG}")
-        con.execute(f"drop secret if exists {CATALOG}")
+        # a warehouse that is shut by a full disk has let go of it already
+        with suppress(duckdb.FatalException):
+            con.execute(f"detach database if exists {CATALOG}")
+            con.execute(f"drop secret if exists {CATALOG}")
 
 
 def _extension() -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     import duckdb
 
     from biomem.settings import Settings
+
+WRITE_FAILURE = re.compile(r"[Cc]ould not (write|truncate|sync)|No space left|File too large|Out of Memory")
 
 
 def quote_identifier(name: str) -> str:
@@ -43,8 +46,11 @@ def open_warehouse(
     Close it (leave the block) before dbt runs: dbt opens the same file with a configuration of its own.
     Raises WarehouseError when another process keeps it for longer than `wait_s` seconds, when there is none to read,
     when it was written by a newer biomem, or when the file is not a warehouse; ConfigurationError when DuckDB does
-    not take `max_memory` or `time_zone`.
+    not take `max_memory` or `time_zone`. In the block, a disk that is full or memory that does not suffice is a
+    WarehouseError too.
     """
+    import duckdb
+
     path = settings.warehouse_path
     if read_only and not path.exists():
         raise WarehouseError(
@@ -61,8 +67,31 @@ def open_warehouse(
             if not read_only:
                 schema.migrate(con)
             yield con
+        except duckdb.Error as error:
+            if not is_write_failure(error):
+                raise
+            raise WarehouseError(
+                f"{path} could not be written: {_root(error)}; what was committed before is there. "
+                "Make room on that disk (or raise BIOMEM_MAX_MEMORY) and try again"
+            ) from None
         finally:
             con.close()
+
+
+def is_write_failure(error: BaseException) -> bool:
+    """Whether an error of DuckDB tells of its own disk or memory, rather than of a database that is attached."""
+    return bool(
+        re.search(r"[Cc]ould not write|No space left|File too large|Out of Memory|fsync|truncate", _root(error))
+    )
+
+
+def _root(error: BaseException) -> str:
+    """What went wrong first: a failed write makes every statement after it fail as well."""
+    import duckdb
+
+    while isinstance(error.__context__, duckdb.Error):
+        error = error.__context__
+    return str(error).strip().splitlines()[0]
 
 
 @contextmanager
@@ -82,8 +111,8 @@ def _rollback(con: duckdb.DuckDBPyConnection) -> None:
 
     try:
         con.rollback()
-    except duckdb.TransactionException:
-        # DuckDB has already undone it (a failed commit); the error that led here is the one to show
+    except (duckdb.TransactionException, duckdb.FatalException):
+        # DuckDB has already undone it (a failed commit) or is shut; the error that led here is the one to show
         return
 
 

@@ -164,8 +164,12 @@ class Puller:
         self.settings.mapping_path.write_text(f"sources: {{m: {{table: public.memories, cursor: {cursor}{more}}}}}")
 
     def prepare(self, cursor: str, dsn: str) -> None:
-        """Choose a cursor, and give it what it needs in the source."""
+        """Choose a cursor for public.memories, and give it what it needs."""
         self.map(cursor)
+        self.give(cursor, dsn)
+
+    def give(self, cursor: str, dsn: str) -> None:
+        """Give the cursor of the mapped source what it needs."""
         (source,) = load_sources(self.settings)
         if cursor == "xid8_column":
             with psycopg.connect(dsn, autocommit=True) as pg:
