@@ -55,7 +55,8 @@ def _generate(settings: Settings, memories: int, events: int) -> None:
     with open_warehouse(settings) as con:
         con.execute(
             """
-            insert into raw.memories
+            insert into raw.memories (source_name, memory_id, agent_id, session_id, speaker, content, occurred_at, tags,
+                text_arousal, batch_id)
             select
                 'bench', 'memory-' || i, 'agent-' || (i // $per_agent), 'session-' || (i // $per_session), 'someone',
                 'Note ' || i || ' about ' || ['tea', 'rain', 'work', 'home', 'music'][1 + i % 5] || ' with '
@@ -63,7 +64,7 @@ def _generate(settings: Settings, memories: int, events: int) -> None:
                 timestamptz '2025-01-01 00:00:00+00'
                     + to_microseconds((hash(i // $per_session) % ($days * 86400))::bigint * 1000000)
                     + to_seconds(40 * (i % $per_session)),
-                null, null, null, [], null, null, (hash(i + 7) % 100) / 200, 1
+                [], (hash(i + 7) % 100) / 200, 1
             from range($memories) as numbers (i)
             """,
             {

@@ -75,30 +75,28 @@ def published_history() -> list[tuple[float, int, float]]:
 
 @pytest.fixture(scope="module")
 def fold_sql(tmp_path_factory: pytest.TempPathFactory, make_scratch_project: Callable[[Path], Any]) -> str:
-    """The shipped fold over a table `events`, as dbt renders it."""
+    """The shipped fold over a table `histories`, as dbt renders it."""
     project = make_scratch_project(tmp_path_factory.mktemp("fold") / "dbt")
     project.project["macro-paths"] = [str(PROJECT_ROOT / "dbt" / "macros")]
     project.add_model(
         "folded",
-        "with recursive ranked as materialized ("
-        "select *, lead(instant_us) over (partition by memory_no order by event_no) as next_us from events), "
-        "{{ fold('folded', 'ranked') }} "
-        "select memory_no, stability_days, difficulty from folded order by memory_no, event_no",
+        "with recursive {{ fold('folded', 'histories', steps='true') }} "
+        "select memory_no, stability_days, difficulty from folded_steps order by memory_no, event_no",
     )
     return str(project.compiled()["folded"])
 
 
 def fold_in_sql(con: duckdb.DuckDBPyConnection, sql: str, histories: list[History]) -> list[list[State]]:
-    rows = [
-        (memory, number, len(history), round(day * DAY_US), int(day), 1 if number > 1 else 0, grade)
-        for memory, history in enumerate(histories)
-        for number, (day, grade) in enumerate(history, start=1)
+    codes = [
+        [round(day * DAY_US) * 16 + (3 + grade if number else 0) for number, (day, grade) in enumerate(history)]
+        for history in histories
     ]
-    columns = ("memory_no", "event_no", "event_count", "instant_us", "day", "kind", "grade")
-    events = pa.table(list(map(pa.array, zip(*rows, strict=True))), names=columns)
-    con.register("arrow_events", events)
+    grades = [history[0][1] for history in histories]
+    numbers = list(range(len(histories)))
+    con.register("arrow_histories", pa.table({"memory_no": numbers, "grade": grades, "events": codes}))
     con.execute(
-        "create or replace temp table events as select *, 0::double as arousal, null::double as gain from arrow_events"
+        "create or replace temp table histories as "
+        "select *, 0::double as arousal, events[-1] >> 4 as as_of_us from arrow_histories"
     )
     states: list[list[State]] = [[] for _ in histories]
     for memory, stability, difficulty in con.execute(sql).fetchall():

@@ -3,9 +3,12 @@
     NULL without an access. Ages in seconds, at least one cycle of cognition (50 ms).
 -#}
 {%- macro base_level(access_count, first_age_s, last_ages_s) -%}
+    {{ base_level_of(access_count, first_age_s, ages_of(last_ages_s)) }}
+{%- endmacro -%}
+
+{#- The same from the ages that ages_of gives: over many rows they are a column of their own, computed once. -#}
+{%- macro base_level_of(access_count, first_age_s, ages) -%}
     {%- set decay = parameter('base_level_decay') -%}
-    {%- set ages = "list_transform(list_filter({0}, lambda age: age is not null), lambda age: {1})".format(
-        last_ages_s, at_least('age::double', '.05e0')) -%}
     {%- set exact = "coalesce(list_sum(list_transform({0}, lambda age: pow(age, -{1}))), 0e0)".format(ages, decay) -%}
     {%- set older = "(({0}) - coalesce(len({1}), 0))".format(access_count, ages) -%}
     {%- set oldest = "coalesce(list_max(" ~ ages ~ "), .05e0)" -%}
@@ -18,4 +21,11 @@
             / ((1e0 - {{ decay }}) * ({{ first }} - {{ oldest }})))
         else ln({{ exact }} + {{ older }} * pow({{ oldest }}, -{{ decay }}))
     end)
+{%- endmacro -%}
+
+{#- The known ages of a list, none below one cycle of cognition. -#}
+{%- macro ages_of(last_ages_s) -%}
+    list_transform(
+        list_filter({{ last_ages_s }}, lambda age: age is not null), lambda age: {{ at_least('age::double', '.05e0') }}
+    )
 {%- endmacro -%}

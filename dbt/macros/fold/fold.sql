@@ -1,110 +1,164 @@
 {#
-    The event fold as a chain of CTEs: what every event does to its memory's state, one step a row.
+    The event fold as a chain of CTEs: what a memory's events do to its state. `histories` is a relation or CTE with
+        memory_no   an integer per memory
+        grade       1 to 4, at encoding, fractions included
+        arousal     [0, 1], at encoding
+        events      the events as event_code writes them, replays among them, in order; the first is the encoding
+        as_of_us    up to when, in microseconds since the epoch
+    and the CTE `name` is one row per memory with events: memory_no, stability_days, difficulty, last_accessed_us,
+    access_count, days_used. With a condition `steps` the CTE `name`_steps is besides one row per event after which it
+    holds: memory_no, event_no (1, 2, ..), instant_us, until_us (of the next event, else right after as_of),
+    stability_days, difficulty, last_accessed_us, access_count, next_access_us (null when there is none). The condition
+    may name instant_us, until_us, stability_days and last_accessed_us.
 
-    `events` is a relation or CTE with
-        memory_no   an integer per memory (integers keep the recursion cheap)
-        event_no    1, 2, .. in the order of time, 1 being the encoding
-        event_count the memory's number of events
-        instant_us  microseconds since the epoch
-        day         the local day of the event
-        kind        0 encode, 1 retrieve, 2 restudy, 3 replay
-        grade       1 .. 4
-        arousal     [0, 1]
-        gain        what a replay adds to the consolidation sum, else null
-        next_us     the instant of the memory's next event, or null
-    and the CTE `name` is one row per event with the state right after it.
-
-    The recursion runs one iteration per event number and reads the events again in each. So that one much-used memory
-    does not make it read all the others' thousands of times, it goes in stretches of growing length, each over the
-    events of its own stretch only.
+    An iteration of the recursion takes the next eight events of every memory that has any left, written out one after
+    the other: a memory's row is carried from event to event, and no event is ever joined to the state before it.
 #}
-{% macro fold(name, events) -%}
-{%- set stretches = [1, 9, 65, 513, 4097] -%}
-{%- for first in stretches %}
-{%- set last = stretches[loop.index] - 1 if not loop.last else none %}
-{{ name }}_{{ first }}_events as (
-
-    select *
-    from {{ events }}
-    where event_no >= {{ first }}{{ ' and event_no <= ' ~ last if last }}
-
-),
-
-{{ name }}_{{ first }} as (
-
-{%- if loop.first %}
+{% macro fold(name, histories, steps=none) -%}
+{{ name }}_strides as (
 
     select
-        memory_no,
-        event_no,
-        event_count,
-        instant_us,
-        next_us,
-        {{ first_stability('grade', 'arousal') }} as stability_days,
-        {{ first_difficulty('grade') }} as difficulty,
-        instant_us as last_accessed_us,
-        day as last_day,
-        1 as access_count,
-        1 as days_used,
-        cast(0 as double) as consolidation_sum
-    from {{ name }}_{{ first }}_events
-    where event_no = 1
-
-{%- else %}
-
-    select *
-    from {{ name }}_{{ stretches[loop.index0 - 1] }}
-    where
-        event_no = {{ first - 1 }}
-        and event_count >= {{ first }}
-
-{%- endif %}
+        * exclude (code, day)
+        {%- if steps %},
+        [{{ fold_step(1, steps) }}] as steps
+        {%- endif %}
+    from (
+        select
+            memory_no,
+            events[1] as code,
+            events[2:] as events,
+            1 as event_no,
+            {{ local_day(event_instant_us('events[1]')) }} as day,
+            {{ first_stability('grade', 'arousal') }} as stability_days,
+            {{ first_difficulty('grade') }} as difficulty,
+            {{ event_instant_us('events[1]') }} as last_accessed_us,
+            {{ local_day(event_instant_us('events[1]')) }} as last_day,
+            1 as access_count,
+            1 as days_used,
+            as_of_us
+        from {{ histories }}
+        where len(events) > 0
+    )
 
     union all
 
-    select
-        event.memory_no,
-        event.event_no,
-        event.event_count,
-        event.instant_us,
-        event.next_us,
-        case event.kind
-            when 3 then {{ replay_stability('state.stability_days') }}
-            when 2 then {{ restudy_stability(
-                'state.stability_days', 'state.difficulty',
-                elapsed_days('state.last_accessed_us', 'event.instant_us'), 'event.grade') }}
-            else {{ next_stability(
-                'state.stability_days', 'state.difficulty',
-                elapsed_days('state.last_accessed_us', 'event.instant_us'), 'event.grade') }}
-        end,
-        case event.kind
-            when 1 then {{ next_difficulty('state.difficulty', 'event.grade') }}
-            else state.difficulty
-        end,
-        case when event.kind = 3 then state.last_accessed_us else event.instant_us end,
-        case when event.kind = 3 then state.last_day else event.day end,
-        state.access_count + cast(event.kind <> 3 as integer),
-        state.days_used + cast(event.kind <> 3 and event.day > state.last_day as integer),
-        state.consolidation_sum + coalesce(event.gain, 0)
-    from {{ name }}_{{ first }} as state
-    inner join {{ name }}_{{ first }}_events as event
-        on
-            state.memory_no = event.memory_no
-            and event.event_no = state.event_no + 1
+    {{ fold_stride(name ~ '_strides', steps) }}
 
 ),
-{% endfor %}
-{{ name }} as (
 
-{%- for first in stretches %}
+{%- if steps %}
+
+{{ name }}_steps as (
 
     select *
-    from {{ name }}_{{ first }}
-    {%- if not loop.first %}
-    where event_no >= {{ first }}
-    {%- endif %}
-    {{- '\n\n    union all' if not loop.last }}
-{%- endfor %}
+    from (
+        select
+            memory_no,
+            unnest(steps, max_depth := 2)
+        from {{ name }}_strides
+    )
+    where event_no is not null
+
+),
+
+{%- endif %}
+
+{{ name }} as (
+
+    select
+        memory_no,
+        stability_days,
+        difficulty,
+        last_accessed_us,
+        access_count,
+        days_used
+    from {{ name }}_strides
+    where len(events) = 0
 
 )
+{%- endmacro %}
+
+{# The state after the next eight events of each memory of `source` that has any left. #}
+{% macro fold_stride(source, steps=none) -%}
+{%- set stride = 8 -%}
+{%- set built = namespace(query="(select *" ~ (" exclude (steps)" if steps else "")
+    ~ ", 0::bigint as code, 0::bigint as day from " ~ source ~ " where len(events) > 0)") -%}
+{%- for number in range(1, stride + 1) -%}
+{%- set built.query -%}
+(
+    select
+        *
+        {%- if steps %},
+        {{ fold_step(number + 1, steps) }} as step_{{ number }}
+        {%- endif %}
+    from (
+        select * replace (
+            event_no + 1 as event_no,
+            case
+                when code is null then stability_days
+                when {{ event_kind('code') }} = 3 then {{ replay_stability('stability_days') }}
+                when {{ event_kind('code') }} = 2 then {{ restudy_stability(
+                    'stability_days', 'difficulty',
+                    elapsed_days('last_accessed_us', event_instant_us('code')), event_grade('code')) }}
+                else {{ next_stability(
+                    'stability_days', 'difficulty',
+                    elapsed_days('last_accessed_us', event_instant_us('code')), event_grade('code')) }}
+            end as stability_days,
+            case
+                when {{ event_kind('code') }} = 1 then {{ next_difficulty('difficulty', event_grade('code')) }}
+                else difficulty
+            end as difficulty,
+            case
+                when {{ event_kind('code') }} <> 3 then {{ event_instant_us('code') }} else last_accessed_us
+            end as last_accessed_us,
+            case when {{ event_kind('code') }} <> 3 then day else last_day end as last_day,
+            access_count + cast(coalesce({{ event_kind('code') }} <> 3, false) as integer) as access_count,
+            days_used + cast(coalesce({{ event_kind('code') }} <> 3 and day > last_day, false) as integer) as days_used
+        )
+        from (
+            select * replace (
+                events[{{ number }}] as code,
+                {{ local_day(event_instant_us('events[' ~ number ~ ']')) }} as day
+            )
+            from {{ built.query }}
+        )
+    )
+)
+{%- endset -%}
+{%- endfor -%}
+select
+    * exclude (
+        code, day
+        {%- if steps %}{% for number in range(1, stride + 1) %}, step_{{ number }}{% endfor %}{% endif -%}
+    )
+    replace (events[{{ stride + 1 }}:] as events)
+    {%- if steps %},
+    case
+        when coalesce({% for number in range(1, stride + 1) %}{{ ', ' if not loop.first }}step_{{ number }}{% endfor %}) is not null
+            then [{% for number in range(1, stride + 1) %}{{ ', ' if not loop.first }}step_{{ number }}{% endfor %}]
+    end as steps
+    {%- endif %}
+from {{ built.query }}
+{%- endmacro %}
+
+{#
+    The row of event `code` in `name`_steps, or null where there is no event or the condition does not hold after it;
+    the following event is number `next` of those left.
+#}
+{% macro fold_step(next, condition) -%}
+{%- set instant_us = event_instant_us('code') -%}
+{%- set until_us = 'coalesce(' ~ event_instant_us('events[' ~ next ~ ']') ~ ', as_of_us + 1)' -%}
+case
+    when code is not null and {{ condition | replace('instant_us', instant_us) | replace('until_us', until_us) }} then {
+        'event_no': event_no,
+        'instant_us': {{ instant_us }},
+        'until_us': {{ until_us }},
+        'stability_days': stability_days,
+        'difficulty': difficulty,
+        'last_accessed_us': last_accessed_us,
+        'access_count': access_count,
+        'next_access_us': {{ event_instant_us(
+            "list_filter(events[" ~ next ~ ":], lambda later: " ~ event_kind('later') ~ " <> 3)[1]") }}
+    }
+end
 {%- endmacro %}

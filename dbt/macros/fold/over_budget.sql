@@ -1,7 +1,7 @@
 {#
     What a memory budget demotes, as a chain of CTEs of which `name` is one row per demotion: memory_no, access_count (the
     step of the memory's life that it ends, from one access to the next), demoted_us, stability_days, last_accessed_us,
-    expected_retention, position, kept, memories.
+    restored_us (the next access, or null), expected_retention, position, kept, memories.
 
     On a night an agent keeps the `kept_within` of its memories of which most will be left `memory_budget_horizon_days`
     later; the others are demoted until their next access. Only a night after an encoding or an access can find more
@@ -20,7 +20,7 @@
         any_value(subjects.memory_id) as memory_id,
         any_value(states.last_accessed_us) as last_accessed_us,
         list({'from_us': states.instant_us, 'days': states.stability_days} order by states.event_no) as stabilities,
-        lead(min(states.instant_us)) over (partition by states.memory_no order by states.access_count) as until_us,
+        any_value(states.next_access_us) as until_us,
         {{ night_after_us('min(states.instant_us) - 1') }} as enters_us
     from {{ folded }} as states
     inner join {{ subjects }} as subjects
@@ -150,6 +150,7 @@
         night_us as demoted_us,
         stability_days,
         last_accessed_us,
+        until_us as restored_us,
         expected_retention,
         position,
         cast(kept as bigint) as kept,

@@ -1,174 +1,162 @@
 {#
-    The event fold with sleep in it: every event of a memory, and between events the replays that it earns, as a chain
-    of CTEs of which `name` has one row a step. `events` as the fold takes them (no replays among them) plus `next_us`,
-    the instant of the memory's next event or null; `subjects` has memory_no, arousal, reach and as_of_us.
+    The event fold with sleep in it: a memory's events and between them the replays that it earns, as a chain of CTEs of
+    which `name` has one row per replay: memory_no, instant_us, retention, need, stability_days and consolidation_sum (both
+    after it). `histories` as the fold takes them, without replays, and with the `reach` of a memory's associations, [0, 1].
 
     Between two events the priority of a replay only rises, so the next replay is known in closed form (see
     next_replay_us). No cycle is visited that has nothing to do, and what is long-term needs no sleep: the steps end there.
-    Stretches as in the fold.
+    As in the fold, an iteration takes eight steps of every memory, written out one after the other.
 #}
-{% macro slept(name, events, subjects) -%}
-{%- set stretches = [1, 9, 65, 513, 4097] -%}
-{%- set priority = replay_priority('retention', 'need', 'arousal') -%}
-{%- for first in stretches %}
-{%- set last = stretches[loop.index] - 1 if not loop.last else none %}
-{{ name }}_{{ first }}_events as (
-
-    select *
-    from {{ events }}
-    where event_no >= {{ first }}{{ ' and event_no <= ' ~ last if last }}
-
-),
-
-{{ name }}_{{ first }} as (
-
-{%- if loop.first %}
+{% macro slept(name, histories) -%}
+{{ name }}_strides as (
 
     select
         *,
-        {{ next_replay_us() }} as replay_us
-    from (
-        select
-            event.memory_no,
-            event.event_no,
-            event.event_count,
-            event.instant_us,
-            event.next_us,
-            {{ first_stability('event.grade', 'event.arousal') }} as stability_days,
-            {{ first_difficulty('event.grade') }} as difficulty,
-            event.instant_us as last_accessed_us,
-            event.day as last_day,
-            1 as days_used,
-            cast(0 as double) as consolidation_sum,
-            cast(null as bigint) as replayed_day,
-            false as is_replay,
-            cast(null as double) as retention,
-            cast(null as double) as need,
-            subject.arousal,
-            subject.reach,
-            subject.as_of_us
-        from {{ name }}_{{ first }}_events as event
-        inner join {{ subjects }} as subject
-            on event.memory_no = subject.memory_no
-        where event.event_no = 1
-    )
-
-{%- else %}
-
-    select *
-    from {{ name }}_{{ stretches[loop.index0 - 1] }}
-    where
-        event_no = {{ first - 1 }}
-        and next_us is not null
-        and replay_us is null
-        and {{ consolidation_strength('consolidation_sum') }} < {{ parameter('long_term_memory_threshold') }}
-
-{%- endif %}
-
-    union all
-
-    select
-        *,
-        {{ next_replay_us() }} as replay_us
+        {{ replay_need('days_used', 'reach') }} as need,
+        -- used on one day only, it is not needed yet
+        cast(null as bigint) as replay_us,
+        cast([] as struct(
+            instant_us bigint, retention double, need double, stability_days double, consolidation_sum double
+        )[]) as replays
     from (
         select
             memory_no,
-            event_no,
-            event_count,
-            instant_us,
-            next_us,
-            case
-                when is_replay then {{ replay_stability('stability_days') }}
-                when kind = 2 then {{ restudy_stability('stability_days', 'difficulty', 'elapsed_days', 'grade') }}
-                else {{ next_stability('stability_days', 'difficulty', 'elapsed_days', 'grade') }}
-            end as stability_days,
-            case when kind = 1 then {{ next_difficulty('difficulty', 'grade') }} else difficulty end as difficulty,
-            case when is_replay then last_accessed_us else instant_us end as last_accessed_us,
-            case when is_replay then last_day else day end as last_day,
-            days_used + cast(not is_replay and day > last_day as integer) as days_used,
-            consolidation_sum + case when is_replay then {{ consolidation_gain(priority) }} else 0 end as consolidation_sum,
-            case when is_replay then {{ local_day('instant_us') }} else replayed_day end as replayed_day,
-            is_replay,
-            retention,
-            need,
+            events[2:] as events,
+            0::bigint as taken,
             arousal,
             reach,
-            as_of_us
-        from (
-            select
-                state.memory_no,
-                case when state.replay_us is null then event.event_no else state.event_no end as event_no,
-                state.event_count,
-                coalesce(state.replay_us, event.instant_us) as instant_us,
-                case when state.replay_us is null then event.next_us else state.next_us end as next_us,
-                state.replay_us is not null as is_replay,
-                state.stability_days,
-                state.difficulty,
-                state.last_accessed_us,
-                state.last_day,
-                state.days_used,
-                state.consolidation_sum,
-                state.replayed_day,
-                event.day,
-                case when state.replay_us is null then event.kind else 3 end as kind,
-                event.grade,
-                {{ elapsed_days('state.last_accessed_us', 'coalesce(state.replay_us, event.instant_us)') }} as elapsed_days,
-                {{ retention(
-                    elapsed_days('state.last_accessed_us', 'coalesce(state.replay_us, event.instant_us)'),
-                    'state.stability_days') }} as retention,
-                {{ replay_need('state.days_used', 'state.reach') }} as need,
-                state.arousal,
-                state.reach,
-                state.as_of_us
-            from {{ name }}_{{ first }} as state
-            left join {{ name }}_{{ first }}_events as event
-                on
-                    state.memory_no = event.memory_no
-                    and event.event_no = state.event_no + 1
-            where
-                (state.replay_us is not null or event.event_no is not null)
-                and {{ consolidation_strength('state.consolidation_sum') }} < {{ parameter('long_term_memory_threshold') }}
-        )
+            as_of_us,
+            {{ first_stability('grade', 'arousal') }} as stability_days,
+            {{ first_difficulty('grade') }} as difficulty,
+            {{ event_instant_us('events[1]') }} as last_accessed_us,
+            {{ local_day(event_instant_us('events[1]')) }} as last_day,
+            1 as days_used,
+            0e0 as consolidation_sum,
+            cast(null as bigint) as replayed_day
+        from {{ histories }}
+        where len(events) > 0
     )
 
+    union all
+
+    {{ slept_stride(name ~ '_strides') }}
+
 ),
-{% endfor %}
+
 {{ name }} as (
 
-{%- for first in stretches %}
-
-    select *
-    from {{ name }}_{{ first }}
-    {%- if not loop.first %}
-    where event_no >= {{ first }}
-    {%- endif %}
-    {{- '\n\n    union all' if not loop.last }}
-{%- endfor %}
+    select
+        memory_no,
+        unnest(replays, max_depth := 2)
+    from {{ name }}_strides
 
 )
 {%- endmacro %}
 
+{# Eight steps of each memory of `source` that has a replay or an event before it and is not long-term yet. #}
+{% macro slept_stride(source) -%}
+{%- set stride = 8 -%}
+{%- set instant_us = event_instant_us('code') -%}
+{%- set elapsed = elapsed_days('last_accessed_us', instant_us) -%}
+{%- set is_replay = event_kind('code') ~ ' = 3' -%}
+{%- set is_access = event_kind('code') ~ ' <> 3' -%}
+{%- set is_awake = consolidation_strength('consolidation_sum') ~ ' < ' ~ parameter('long_term_memory_threshold') -%}
+{%- set built = namespace(query="(select * exclude (replays) replace (events[taken + 1:] as events, 0::bigint as taken), "
+    ~ "0::bigint as code, 0::bigint as day, 0e0 as retention, 0e0 as floor_days from " ~ source
+    ~ " where (replay_us is not null or taken < len(events)) and " ~ is_awake ~ ")") -%}
+{%- for number in range(1, stride + 1) -%}
+{%- set built.query -%}
+(
+    select
+        * replace ({{ next_replay_us(instant_us, event_instant_us('events[taken + 1]')) }} as replay_us),
+        case
+            when {{ is_replay }} then {
+                'instant_us': {{ instant_us }},
+                'retention': retention,
+                'need': need,
+                'stability_days': stability_days,
+                'consolidation_sum': consolidation_sum
+            }
+        end as replay_{{ number }}
+    from (
+        select * replace (case when code is not null and {{ is_awake }} then {{ days_until_replay() }} end as floor_days)
+        from (
+            select * replace (
+                case
+                    when code is null then stability_days
+                    when {{ is_replay }} then {{ replay_stability('stability_days') }}
+                    when {{ event_kind('code') }} = 2
+                        then {{ restudy_stability('stability_days', 'difficulty', elapsed, event_grade('code')) }}
+                    else {{ next_stability('stability_days', 'difficulty', elapsed, event_grade('code')) }}
+                end as stability_days,
+                case
+                    when {{ event_kind('code') }} = 1 then {{ next_difficulty('difficulty', event_grade('code')) }}
+                    else difficulty
+                end as difficulty,
+                case when {{ is_access }} then {{ instant_us }} else last_accessed_us end as last_accessed_us,
+                case when {{ is_access }} then day else last_day end as last_day,
+                case when {{ is_replay }} then day else replayed_day end as replayed_day,
+                case when {{ is_replay }}
+                    then consolidation_sum + {{ consolidation_gain(replay_priority('retention', 'need', 'arousal')) }}
+                    else consolidation_sum
+                end as consolidation_sum,
+                case when {{ is_access }} then {{ replay_need('days_used', 'reach') }} else need end as need
+            )
+            from (
+                select * replace (
+                    taken + cast(coalesce({{ is_access }}, false) as integer) as taken,
+                    days_used + cast(coalesce({{ is_access }} and day > last_day, false) as integer) as days_used,
+                    case when {{ is_replay }} then {{ retention(elapsed, 'stability_days') }} end as retention
+                )
+                from (
+                    select * replace ({{ local_day(instant_us) }} as day)
+                    from (
+                        select * replace (
+                            case when {{ is_awake }} then coalesce({{ event_code('replay_us', 3, 3) }}, events[taken + 1]) end
+                                as code
+                        )
+                        from {{ built.query }}
+                    )
+                )
+            )
+        )
+    )
+)
+{%- endset -%}
+{%- endfor -%}
+{%- set replays -%}
+{% for number in range(1, stride + 1) %}{{ ', ' if not loop.first }}replay_{{ number }}{% endfor %}
+{%- endset -%}
+select
+    * exclude (code, day, retention, floor_days, {{ replays }}),
+    list_filter([{{ replays }}], lambda replay: replay is not null) as replays
+from {{ built.query }}
+{%- endmacro %}
+
 {#
-    The instant of the next replay that the state of a step earns before the memory's next event and as_of, else null:
-    the first cycle after the step, on a day on which it was not replayed yet, at which its priority has reached
-replay_priority_floor; none for what is long-term already. Reads the columns of a step.
+    Days from the last access on until the priority of a replay has reached replay_priority_floor; null when it never does.
+    Reads a step's need, arousal and stability_days.
 #}
-{% macro next_replay_us() -%}
+{% macro days_until_replay() -%}
+{%- set weight = '(need * (1e0 + coalesce(arousal, 0e0)))' -%}
+(case
+    when {{ weight }} > {{ parameter('replay_priority_floor') }}
+        then {{ days_until_retention('stability_days', '(1e0 - ' ~ parameter('replay_priority_floor') ~ ' / ' ~ weight ~ ')') }}
+end)
+{%- endmacro %}
+
+{#
+    The instant of the next replay that a step earns before the memory's next event and as_of, else null: the first cycle
+    after the step, on a day on which it was not replayed yet, `floor_days` or more after the last access.
+#}
+{% macro next_replay_us(instant_us, next_us) -%}
 {%- set cycle_us = var('sleep_cycle_minutes') * 60000000 -%}
-{%- set weight = '(' ~ replay_need('days_used', 'reach') ~ ' * (1e0 + coalesce(arousal, 0e0)))' -%}
-{%- set floor_days = days_until_retention(
-    'stability_days', '(1e0 - ' ~ parameter('replay_priority_floor') ~ ' / ' ~ weight ~ ')') -%}
 {%- set cycle_after -%}
 ({{ grid_floor(
-    'greatest(instant_us, last_accessed_us + cast(ceil(' ~ floor_days ~ ' * 864e8) as bigint) - 1, coalesce('
-    ~ local_day_start_us('(replayed_day + 1)') ~ ' - 1, instant_us))', cycle_us) }} + {{ cycle_us }})
+    'greatest(' ~ instant_us ~ ', last_accessed_us + cast(ceil(floor_days * 864e8) as bigint) - 1, coalesce('
+    ~ local_day_start_us('(replayed_day + 1)') ~ ' - 1, ' ~ instant_us ~ '))', cycle_us) }} + {{ cycle_us }})
 {%- endset -%}
 (case
-    when
-        {{ weight }} > {{ parameter('replay_priority_floor') }}
-        and {{ floor_days }} < 1e6
-        and {{ consolidation_strength('consolidation_sum') }} < {{ parameter('long_term_memory_threshold') }}
-        and {{ cycle_after }} <= least(as_of_us, coalesce(next_us, as_of_us))
-        then {{ cycle_after }}
+    when floor_days < 1e6 and {{ cycle_after }} <= least(as_of_us, coalesce({{ next_us }}, as_of_us)) then {{ cycle_after }}
 end)
 {%- endmacro %}

@@ -6,3 +6,8 @@
 {% macro exact_sum(number) -%}
 (cast(sum(cast(({{ number }}) * 1e18 as hugeint)) as double) / 1e18)
 {%- endmacro %}
+
+{# The same over the elements of a list: `number` is an expression of the element, called `element` in it. #}
+{% macro exact_list_sum(list, element, number) -%}
+(cast(list_sum(list_transform({{ list }}, lambda {{ element }}: cast(({{ number }}) * 1e18 as hugeint))) as double) / 1e18)
+{%- endmacro %}

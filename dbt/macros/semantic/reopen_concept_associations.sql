@@ -22,13 +22,15 @@ where
                     repeats.agent_id = clock.agent_id
                     and repeats.sequence > coalesce(clock.completed_sequence, 0)
             )
-            or exists (
-                select 1
-                from {{ ref('stg_events') }} as events
+            or clock.agent_id in (
+                select histories.agent_id
+                from {{ ref('memory_histories') }} as histories
+                inner join {{ ref('stg_clock') }} as reached
+                    on histories.agent_id = reached.agent_id
                 where
-                    events.agent_id = clock.agent_id
-                    and events.occurred_at > clock.previous_as_of
-                    and events.occurred_at <= clock.as_of
+                    reached.stage = 'consolidation'
+                    and {{ event_instant_us(events_until('histories.events', 'epoch_us(reached.as_of)') ~ '[-1]') }}
+                    > epoch_us(reached.previous_as_of)
             )
         )
     {%- endif %}

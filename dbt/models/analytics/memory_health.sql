@@ -49,9 +49,14 @@ counted as (
     select
         agent_id,
         'staging',
-        kind || '_events',
+        ['encode', 'retrieve', 'restudy'][kind + 1] || '_events',
         count(*)
-    from {{ ref('stg_events') }}
+    from (
+        select
+            agent_id,
+            {{ event_kind('unnest(events)') }} as kind
+        from {{ ref('memory_histories') }}
+    )
     group by agent_id, kind
 
     union all
@@ -167,16 +172,22 @@ measured as (
     union all
 
     select
-        events.agent_id,
+        agent_id,
         'staging',
         'lag_s',
-        clock.as_of,
-        {{ elapsed_s('max(events.occurred_at)', 'clock.as_of') }}
-    from {{ ref('stg_events') }} as events
-    inner join clock
-        on events.agent_id = clock.agent_id
-        and events.occurred_at <= clock.as_of
-    group by events.agent_id, clock.as_of
+        as_of,
+        {{ elapsed_s('make_timestamptz(max(last_us))', 'as_of') }}
+    from (
+        select
+            histories.agent_id,
+            clock.as_of,
+            {{ event_instant_us(events_until('histories.events', 'epoch_us(clock.as_of)') ~ '[-1]') }} as last_us
+        from {{ ref('memory_histories') }} as histories
+        inner join clock
+            on histories.agent_id = clock.agent_id
+    )
+    where last_us is not null
+    group by agent_id, as_of
 
     union all
 

@@ -6,127 +6,70 @@ with recursive clock as (
 
 ),
 
-subjects as (
+subjects as materialized (
 
     select
         row_number() over () as memory_no,
-        repeats.memory_id,
-        repeats.agent_id,
-        repeats.occurred_at,
+        histories.memory_id,
+        histories.agent_id,
+        histories.grade,
+        histories.arousal,
+        histories.events,
         epoch_us(clock.as_of) as as_of_us
-    from {{ ref('memory_repeats') }} as repeats
+    from {{ ref('memory_histories') }} as histories
     inner join clock
-        on repeats.agent_id = clock.agent_id
-    where
-        repeats.is_live
-        and repeats.is_seen
-        and repeats.repeat_of is null
-        and repeats.occurred_at <= clock.as_of
+        on histories.agent_id = clock.agent_id
+    where {{ event_instant_us('histories.events[1]') }} <= epoch_us(clock.as_of)
 
 ),
 
-history as (
+{{ lived_histories('lived', 'subjects', ref('memory_replay')) }},
 
-    select
-        subjects.memory_no,
-        events.occurred_at,
-        events.kind,
-        events.grade,
-        events.arousal,
-        cast(null as double) as gain
-    from {{ ref('stg_events') }} as events
-    inner join subjects
-        on events.memory_id = subjects.memory_id
-    where epoch_us(events.occurred_at) <= subjects.as_of_us
+{#- Within a step retention only falls: when it is below the threshold is known in closed form. #}
+{%- set below_us -%}
+last_accessed_us + cast(
+    least({{ days_until_retention('stability_days', parameter('forgetting_threshold')) }}, 1e6) * 864e8 as bigint
+)
+{%- endset %}
 
-    union all
-
-    select
-        subjects.memory_no,
-        replays.cycle_at,
-        'replay',
-        3,
-        null,
-        replays.gain
-    from {{ ref('memory_replay') }} as replays
-    inner join subjects
-        on replays.memory_id = subjects.memory_id
-    where
-        replays.is_current
-        and epoch_us(replays.cycle_at) <= subjects.as_of_us
-
-),
-
-ranked as materialized (
-
-    {{ ranked_events('history') }}
-
-),
-
-{{ fold('folded', 'ranked') }},
+{{ fold('folded', 'lived', steps='true' if var('memory_budget') is not none else below_us ~ ' < until_us') }},
 
 {%- if var('memory_budget') is not none %}
 
-{{ over_budget('demotions', 'folded', 'subjects') }},
+{{ over_budget('demotions', 'folded_steps', 'subjects') }},
 
 {%- else %}
 
--- Within a step retention only falls: the first night on which it is below the threshold is known in closed form.
+-- The first night on which a step's retention is below the threshold.
 nights as (
 
     select
         *,
-        {{ night_after_us('greatest(below_us, instant_us - 1)') }} as night_us
-    from (
-        select
-            memory_no,
-            instant_us,
-            next_us,
-            stability_days,
-            last_accessed_us,
-            access_count,
-            last_accessed_us + cast(
-                least({{ days_until_retention('stability_days', parameter('forgetting_threshold')) }}, 1e6) * 864e8
-                as bigint
-            ) as below_us
-        from folded
-    )
+        {{ night_after_us('greatest(' ~ below_us ~ ', instant_us - 1)') }} as night_us
+    from folded_steps
 
 ),
 
 demotions as (
 
     select
-        nights.memory_no,
-        nights.access_count,
-        min(nights.night_us) as demoted_us,
-        arg_min(nights.stability_days, nights.night_us) as stability_days,
-        any_value(nights.last_accessed_us) as last_accessed_us,
+        memory_no,
+        access_count,
+        min(night_us) as demoted_us,
+        arg_min(stability_days, night_us) as stability_days,
+        any_value(last_accessed_us) as last_accessed_us,
+        any_value(next_access_us) as restored_us,
         cast(null as double) as expected_retention,
         cast(null as bigint) as position,
         cast(null as bigint) as kept,
         cast(null as bigint) as memories
     from nights
-    inner join subjects
-        on nights.memory_no = subjects.memory_no
-    where nights.night_us < coalesce(nights.next_us, subjects.as_of_us + 1)
-    group by nights.memory_no, nights.access_count
+    where night_us < until_us
+    group by memory_no, access_count
 
 ),
 
 {%- endif %}
-
-restorations as (
-
-    select
-        memory_no,
-        access_count,
-        min(instant_us) as restored_us
-    from folded
-    where last_accessed_us = instant_us
-    group by memory_no, access_count
-
-),
 
 lapses as (
 
@@ -138,17 +81,13 @@ lapses as (
                 elapsed_days('demotions.last_accessed_us', 'demotions.demoted_us'), 'demotions.stability_days') }},
             'stability_days': demotions.stability_days,
             'last_accessed_at': make_timestamptz(demotions.last_accessed_us),
-            'restored_at': make_timestamptz(restorations.restored_us),
+            'restored_at': make_timestamptz(demotions.restored_us),
             'expected_retention': demotions.expected_retention,
             'position': demotions.position,
             'kept': demotions.kept,
             'memories': demotions.memories
         } order by demotions.demoted_us) as lapses
     from demotions
-    left join restorations
-        on
-            demotions.memory_no = restorations.memory_no
-            and restorations.access_count = demotions.access_count + 1
     group by demotions.memory_no
 
 ),
@@ -157,14 +96,16 @@ final_states as (
 
     select
         folded.*,
+        lived.consolidation_sum,
         {{ elapsed_days('folded.last_accessed_us', 'subjects.as_of_us') }} as elapsed_days,
         subjects.memory_id,
         subjects.agent_id,
         subjects.as_of_us
     from folded
+    inner join lived
+        on folded.memory_no = lived.memory_no
     inner join subjects
         on folded.memory_no = subjects.memory_no
-    where folded.event_no = folded.event_count
 
 )
 

@@ -20,54 +20,33 @@ with recursive clock as (
 subjects as materialized (
 
     select
-        repeats.memory_id,
-        repeats.agent_id,
         row_number() over () as memory_no,
-        memories.arousal,
+        histories.memory_id,
+        histories.agent_id,
+        histories.grade,
+        histories.arousal,
         {{ association_reach('salience.neighbours') }} as reach,
-        clock.as_of,
+        {{ events_until('histories.events', 'epoch_us(clock.as_of)') }} as events,
         epoch_us(clock.as_of) as as_of_us
-    from {{ ref('memory_repeats') }} as repeats
-    inner join {{ ref('stg_memories') }} as memories
-        on repeats.memory_id = memories.memory_id
+    from {{ ref('memory_histories') }} as histories
     left join {{ ref('memory_salience') }} as salience
-        on repeats.memory_id = salience.memory_id
+        on histories.memory_id = salience.memory_id
     inner join clock
-        on repeats.agent_id = clock.agent_id
-    where
-        repeats.is_live
-        and repeats.is_seen
-        and repeats.repeat_of is null
-        and repeats.occurred_at <= clock.as_of
+        on histories.agent_id = clock.agent_id
 
 ),
 
 -- Only what was used on two days can be needed; the rest need no sleep.
-history as (
-
-    select
-        subjects.memory_no,
-        events.occurred_at,
-        events.kind,
-        events.grade,
-        events.arousal,
-        cast(null as double) as gain
-    from {{ ref('stg_events') }} as events
-    inner join subjects
-        on events.memory_id = subjects.memory_id
-    where events.occurred_at <= subjects.as_of
-
-),
-
-ranked as materialized (
+needed as (
 
     select *
-    from ({{ ranked_events('history') }})
-    qualify max(day) over (partition by memory_no) > min(day) over (partition by memory_no)
+    from subjects
+    where
+        {{ local_day(event_instant_us('events[-1]')) }} > {{ local_day(event_instant_us('events[1]')) }}
 
 ),
 
-{{ slept('slept', 'ranked', 'subjects') }},
+{{ slept('slept', 'needed') }},
 
 due as (
 
@@ -76,18 +55,17 @@ due as (
         subjects.agent_id,
         subjects.as_of_us,
         slept.instant_us as due_us,
-        cast(date '1970-01-01' + cast(slept.replayed_day as integer) as date) as sleep_date,
-        {{ replay_priority('slept.retention', 'slept.need', 'slept.arousal') }} as priority,
+        cast(date '1970-01-01' + cast({{ local_day('slept.instant_us') }} as integer) as date) as sleep_date,
+        {{ replay_priority('slept.retention', 'slept.need', 'subjects.arousal') }} as priority,
         slept.retention,
         slept.need,
-        {{ consolidation_gain(replay_priority('slept.retention', 'slept.need', 'slept.arousal')) }} as gain,
+        {{ consolidation_gain(replay_priority('slept.retention', 'slept.need', 'subjects.arousal')) }} as gain,
         slept.stability_days,
         slept.consolidation_sum,
         {{ consolidation_strength('slept.consolidation_sum') }} as consolidation
     from slept
     inner join subjects
         on slept.memory_no = subjects.memory_no
-    where slept.is_replay
 
 ),
 

@@ -13,35 +13,33 @@ with clock as (
 
 ),
 
--- Using a memory uses its concepts together. One trace a memory first: the sum over its pairs of concepts is the same.
-uses as (
+histories as (
 
     select
-        events.agent_id,
-        events.memory_id,
-        events.occurred_at,
-        max(events.occurred_at) over (partition by events.agent_id, events.memory_id) as last_used_at
-    from {{ ref('stg_events') }} as events
+        histories.agent_id,
+        histories.memory_id,
+        {{ events_until('histories.events', 'epoch_us(clock.as_of)') }} as events
+    from {{ ref('memory_histories') }} as histories
     inner join clock
-        on events.agent_id = clock.agent_id
-        and events.occurred_at <= clock.as_of
+        on histories.agent_id = clock.agent_id
 
 ),
 
+-- Using a memory uses its concepts together. One trace a memory first: the sum over its pairs of concepts is the same.
 memories as (
 
     select
         agent_id,
         memory_id,
-        count(*) as uses,
-        min(occurred_at) as first_used_at,
-        last_used_at,
-        {{ exact_sum(synaptic_decay(
+        len(events) as uses,
+        make_timestamptz({{ event_instant_us('events[1]') }}) as first_used_at,
+        make_timestamptz({{ event_instant_us('events[-1]') }}) as last_used_at,
+        {{ exact_list_sum('events', 'code', synaptic_decay(
             strengthen_associations('0e0', '1e0'),
-            elapsed_s('occurred_at', 'last_used_at') ~ ' / 3600'
+            '(' ~ event_instant_us('events[-1]') ~ ' - ' ~ event_instant_us('code') ~ ') / 1e6 / 3600'
         )) }} as trace
-    from uses
-    group by agent_id, memory_id, last_used_at
+    from histories
+    where len(events) > 0
 
 ),
 

@@ -5,7 +5,7 @@
     )
 }}
 
--- depends_on: {{ ref('stg_memories') }}, {{ ref('memory_salience') }}, {{ ref('stg_events') }}, {{ source('raw', 'revisions') }}, {{ source('raw', 'access_log') }}
+-- depends_on: {{ ref('memory_repeats') }}
 
 {%- set window_us = (var('short_term_memory_duration') * 1000000) | int %}
 {%- set attention_us = (var('attention_window_s') * 1000000) | int %}
@@ -13,7 +13,9 @@
 
 with clock as (
 
-    select *
+    select
+        *,
+        row_number() over () as agent_no
     from {{ ref('stg_clock') }}
     where stage = 'short_term_memory'
 
@@ -27,28 +29,27 @@ changed as (
 
 ),
 
-changed_events as (
-
-    {{ events('changed') }}
-
-),
-
 -- The windows that a changed memory was or is accessed in, or may be remembered in, from the change on.
 reopened_starts as (
 
     select distinct
-        events.agent_id,
-        {{ grid_floor('epoch_us(events.occurred_at)', window_us) }} // {{ window_us }} + ahead.windows as window_no,
+        accessed.agent_id,
+        {{ window_no(event_instant_us('accessed.code')) }} + ahead.windows as window_no,
         ahead.windows = 0 as is_accessed
-    from changed_events as events
-    inner join changed
-        on events.memory_id = changed.memory_id
-    inner join clock
-        on events.agent_id = clock.agent_id
+    from (
+        select
+            histories.agent_id,
+            unnest(list_filter(
+                {{ events_until('histories.events', 'epoch_us(clock.as_of)') }},
+                lambda code: {{ event_instant_us('code') }} >= epoch_us(changed.changed_from)
+            )) as code
+        from {{ ref('memory_histories') }} as histories
+        inner join changed
+            on histories.memory_id = changed.memory_id
+        inner join clock
+            on histories.agent_id = clock.agent_id
+    ) as accessed
     cross join (select unnest(range(0, {{ windows_attended + 1 }})) as windows) as ahead
-    where
-        events.occurred_at <= clock.as_of
-        and events.occurred_at >= changed.changed_from
 
 ),
 
@@ -120,95 +121,78 @@ considered as (
 
 ),
 
-events as (
-
-    {{ events('considered') }}
-
-),
-
-{%- else %}
-
-events as (
-
-    select * from {{ ref('stg_events') }}
-
-),
-
 {%- endif %}
-
-agents as materialized (
-
-    select
-        agent_id,
-        as_of,
-        row_number() over () as agent_no
-    from clock
-
-),
-
--- Numbered in the order of ids, which decides between equally active memories. as_of stands beside the memory: joined to
--- the events as a table of its own, it would be matched by time first.
-numbered as materialized (
-
-    select
-        repeats.memory_id,
-        repeats.agent_id,
-        row_number() over (order by repeats.memory_id) as memory_no,
-        agents.agent_no,
-        agents.as_of
-    from {{ ref('memory_repeats') }} as repeats
-    inner join agents
-        on repeats.agent_id = agents.agent_id
-    where
-        repeats.repeat_of is null
-        {%- if is_incremental() %}
-        and repeats.memory_id in (select considered.memory_id from considered)
-        {%- endif %}
-
-),
-
-accesses as (
-
-    select
-        numbered.agent_no,
-        numbered.memory_no,
-        epoch_us(events.occurred_at) as instant_us,
-        {{ grid_floor('epoch_us(events.occurred_at)', window_us) }} // {{ window_us }} as window_no
-    from events
-    inner join numbered
-        on events.memory_id = numbered.memory_id
-    where events.occurred_at <= numbered.as_of
-
-),
 
 histories as (
 
     select
-        *,
-        row_number() over history as access_count,
-        first_value(instant_us) over history as first_us,
-        array_agg(instant_us) over (
-            partition by memory_no order by instant_us rows between 9 preceding and current row
-        ) as last_us
-    from accesses
-    window history as (partition by memory_no order by instant_us rows unbounded preceding)
+        histories.memory_id,
+        histories.agent_id,
+        clock.agent_no,
+        {{ events_until('histories.events', 'epoch_us(clock.as_of)') }} as events
+    from {{ ref('memory_histories') }} as histories
+    inner join clock
+        on histories.agent_id = clock.agent_id
+    {%- if is_incremental() %}
+    where histories.memory_id in (select considered.memory_id from considered)
+    {%- endif %}
 
 ),
 
 -- One row per memory and window it was accessed in: its history as it stood when the window closed.
-accessed as materialized (
+accessed as not materialized (
 
     select
         agent_no,
-        memory_no,
+        agent_id,
+        memory_id,
         window_no,
-        count(*) as accesses,
-        max(access_count) as access_count,
-        min(first_us) as first_us,
-        arg_max(last_us, access_count) as last_us,
-        max(instant_us) as last_accessed_us
-    from histories
-    group by agent_no, memory_no, window_no
+        next_window_no,
+        access_count,
+        {{ event_instant_us('events[1]') }} as first_us,
+        {{ event_instant_us('code') }} as last_accessed_us,
+        list_transform(events[greatest(access_count - 9, 1):access_count], lambda code: {{ event_instant_us('code') }}) as last_us,
+        case
+            when access_count = 1 or {{ window_no(event_instant_us('events[access_count - 1]')) }} < window_no then 1
+            else len(list_filter(events, lambda other: {{ window_no(event_instant_us('other')) }} = window_no))
+        end as accesses
+    from (
+        select
+            *,
+            {{ window_no(event_instant_us('code')) }} as window_no,
+            {{ window_no(event_instant_us('events[access_count + 1]')) }} as next_window_no
+        from (
+            select
+                *,
+                unnest(events) as code,
+                generate_subscripts(events, 1) as access_count
+            from histories
+        )
+    )
+    where next_window_no is distinct from window_no
+
+),
+
+-- An agent's windows: those that attention reaches from here, and whether more may be attended than there is room for.
+agent_windows as materialized (
+
+    select
+        agent_no,
+        window_no,
+        array_agg(window_no) over (
+            partition by agent_no order by window_no range between current row and {{ windows_attended }} following
+        ) as reached,
+        sum(memories) over (
+            partition by agent_no order by window_no range between {{ windows_attended }} preceding and current row
+        ) > {{ working_memory_capacity() }} as is_crowded
+    from (
+        select
+            agent_no,
+            window_no,
+            count(*) as memories
+        from accessed
+        group by agent_no, window_no
+    )
 
 ),
 
@@ -217,104 +201,107 @@ accessed as materialized (
 windows as (
 
     select distinct
-        agents.agent_no,
+        clock.agent_no,
         reopened.window_no
     from reopened
-    inner join agents
-        on reopened.agent_id = agents.agent_id
+    inner join clock
+        on reopened.agent_id = clock.agent_id
 
 ),
 
 {%- endif %}
 
--- The windows of an agent before each window that attention still reaches back to, the window itself included.
-reached as (
-
-    select
-        agent_no,
-        window_no,
-        unnest(reached) as reached_no
-    from (
-        select
-            agent_no,
-            window_no,
-            array_agg(window_no) over (
-                partition by agent_no order by window_no
-                range between {{ windows_attended }} preceding and current row
-            ) as reached
-        from (select distinct agent_no, window_no from accessed)
-    )
-    {%- if is_incremental() %}
-    where (agent_no, window_no) in (select (windows.agent_no, windows.window_no) from windows)
-    {%- endif %}
-
-),
-
+-- A memory is attended in the windows after an access until it is accessed again, or attention has left it.
 attended as (
 
     select
-        reached.agent_no,
-        reached.window_no,
-        accessed.memory_no,
-        max(accessed.window_no) as last_window_no
-    from reached
-    inner join accessed
+        attended.agent_no,
+        attended.agent_id,
+        attended.memory_id,
+        attended.reached_no as window_no,
+        attended.reached_no = attended.window_no as is_accessed,
+        case when attended.reached_no = attended.window_no then attended.accesses else 0 end as accesses,
+        attended.access_count,
+        attended.first_us,
+        attended.last_accessed_us,
+        {{ ages_of(
+            'list_transform(attended.last_us, lambda us: ((attended.reached_no + 1) * ' ~ window_us ~ ' - us) / 1e6)'
+        ) }} as ages_s,
+        (attended.agent_no, attended.reached_no) in (
+            select (agent_windows.agent_no, agent_windows.window_no)
+            from agent_windows
+            where agent_windows.is_crowded
+        ) as is_crowded
+    from (
+        select
+            accessed.*,
+            unnest(agent_windows.reached) as reached_no
+        from accessed
+        inner join agent_windows
+            on
+                accessed.agent_no = agent_windows.agent_no
+                and accessed.window_no = agent_windows.window_no
+    ) as attended
+    {%- if is_incremental() %}
+    semi join windows
         on
-            reached.agent_no = accessed.agent_no
-            and reached.reached_no = accessed.window_no
-    where accessed.last_accessed_us >= (reached.window_no + 1) * {{ window_us }} - {{ attention_us }}
-    group by reached.agent_no, reached.window_no, accessed.memory_no
+            attended.agent_no = windows.agent_no
+            and attended.reached_no = windows.window_no
+    {%- endif %}
+    where
+        (attended.next_window_no is null or attended.reached_no < attended.next_window_no)
+        and attended.last_accessed_us >= (attended.reached_no + 1) * {{ window_us }} - {{ attention_us }}
 
 ),
 
-activated as (
+activated as materialized (
 
     select
-        attended.agent_no,
-        attended.window_no,
-        attended.memory_no,
-        attended.last_window_no = attended.window_no as is_accessed,
-        case when attended.last_window_no = attended.window_no then accessed.accesses else 0 end as accesses,
-        accessed.last_accessed_us,
-        {{ base_level(
-            'accessed.access_count',
-            '(((attended.window_no + 1) * ' ~ window_us ~ ' - accessed.first_us) / 1e6)',
-            'list_transform(accessed.last_us, lambda us: ((attended.window_no + 1) * ' ~ window_us ~ ' - us) / 1e6)'
-        ) }} as activation
+        * exclude (access_count, first_us, ages_s),
+        {{ base_level_of(
+            'access_count', '(((window_no + 1) * ' ~ window_us ~ ' - first_us) / 1e6)', 'ages_s') }} as activation
     from attended
-    inner join accessed
-        on
-            attended.memory_no = accessed.memory_no
-            and attended.last_window_no = accessed.window_no
+
+),
+
+-- Where all that is attended has room, nothing is ranked; those are most windows.
+ranked as (
+
+    select
+        *,
+        true as is_in_working_memory
+    from activated
+    where not is_crowded
+
+    union all
+
+    select
+        *,
+        row_number() over (
+            partition by agent_no, window_no order by activation desc, memory_id
+        ) <= {{ working_memory_capacity() }} as is_in_working_memory
+    from activated
+    where is_crowded
 
 ),
 
 recomputed as (
 
     select
-        numbered.agent_id,
-        make_timestamptz(ranked.window_no * {{ window_us }}) as window_start,
-        make_timestamptz((ranked.window_no + 1) * {{ window_us }}) as window_end,
-        numbered.memory_id,
-        ranked.is_accessed,
-        cast(ranked.accesses as integer) as accesses,
-        make_timestamptz(ranked.last_accessed_us) as last_accessed_at,
-        ranked.activation,
-        ranked.is_in_working_memory,
+        agent_id,
+        make_timestamptz(window_no * {{ window_us }}) as window_start,
+        make_timestamptz((window_no + 1) * {{ window_us }}) as window_end,
+        memory_id,
+        is_accessed,
+        cast(accesses as integer) as accesses,
+        make_timestamptz(last_accessed_us) as last_accessed_at,
+        activation,
+        is_in_working_memory,
         true as is_current
-    from (
-        select
-            *,
-            row_number() over (
-                partition by agent_no, window_no order by activation desc, memory_no
-            ) <= {{ working_memory_capacity() }} as is_in_working_memory
-        from activated
-    ) as ranked
-    inner join numbered
-        on ranked.memory_no = numbered.memory_no
+    from ranked
     where
-        ranked.is_accessed
-        or ranked.is_in_working_memory
+        is_accessed
+        or is_in_working_memory
 
 ),
 
