@@ -87,6 +87,7 @@ mutations: dev ## Change each number of the dbt macros and see which test notice
 
 bench: setup ## Measure; figures go to benchmarks/RESULTS.md
 	@$(BIN)/python benchmarks/rebuild.py $(ARGS)
+	@$(BIN)/python benchmarks/window.py
 
 MINUTES ?= 60
 soak: setup ## A live Airflow under load for MINUTES; figures go to OUT
