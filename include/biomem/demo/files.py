@@ -1,4 +1,4 @@
-"""Read memories from a CSV or JSONL file, plain or gzipped, one row at a time; every complaint names the line."""
+"""Read memories from a CSV, JSONL or Parquet file, one row at a time; every complaint names the line."""
 
 from __future__ import annotations
 
@@ -47,6 +47,7 @@ OPTIONS = {
 }
 REQUIRED = ("content", "occurred_at")
 KINDS = ("retrieve", "restudy")
+PARQUET_ROWS_AT_ONCE = 2_000
 GZIP_MAGIC = b"\x1f\x8b"
 
 
@@ -98,8 +99,12 @@ class MemoryFile:
             records = self._csv_records()
         elif name.endswith((".jsonl", ".ndjson")):
             records = self._json_records()
+        elif name.endswith(".parquet"):
+            records = self._parquet_records()
         else:
-            raise InputError(f"{self.path}: biomem loads .csv, .tsv and .jsonl files, each also with .gz behind it")
+            raise InputError(
+                f"{self.path}: biomem loads .csv, .tsv and .jsonl files, each also with .gz behind it, and .parquet"
+            )
         columns_of: dict[tuple[str, ...], dict[str, str]] = {}
         for line, record in records:
             names = tuple(record)
@@ -179,6 +184,25 @@ class MemoryFile:
             if not isinstance(record, dict):
                 raise InputError(f"{self.path} line {line}: expected a JSON object, found {type(record).__name__}")
             yield line, record
+
+    def _parquet_records(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """The rows with their number, from 1, in place of a line."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        row = 0
+        try:
+            with self.path.open("rb") as raw:
+                for batch in pq.ParquetFile(raw).iter_batches(PARQUET_ROWS_AT_ONCE):
+                    if self.on_bytes is not None:
+                        self.on_bytes(raw.tell())
+                    for record in batch.to_pylist():
+                        row += 1
+                        yield row, record
+        except FileNotFoundError:
+            raise InputError(f"there is no file {self.path}") from None
+        except (pa.ArrowException, OSError) as error:
+            raise InputError(f"{self.path}: not a whole Parquet file, after row {row} ({error})") from None
 
     def _lines(self) -> Iterator[str]:
         line = 0

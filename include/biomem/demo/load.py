@@ -36,13 +36,13 @@ COLUMNS = (
 TABLE_DDL = """
 create table if not exists {table} (
     memory_id text primary key, agent_id text not null default 'default', session_id text, speaker text,
-    content text, occurred_at timestamptz not null, updated_at timestamptz, importance real, arousal real,
-    tags text[], metadata jsonb, deleted_at timestamptz)"""
+    content text, occurred_at timestamptz not null, updated_at timestamptz, importance double precision,
+    arousal double precision, tags text[], metadata jsonb, deleted_at timestamptz)"""
 INCOMING_DDL = """
 create temp table incoming (
     line bigint, memory_id text, agent_id text, session_id text, speaker text, content text,
-    occurred_at timestamptz, updated_at timestamptz, importance real, arousal real, tags text[], metadata jsonb,
-    accesses jsonb) on commit drop"""
+    occurred_at timestamptz, updated_at timestamptz, importance double precision, arousal double precision,
+    tags text[], metadata jsonb, accesses jsonb) on commit drop"""
 DIFFERENT_TWINS = """
 select memory_id, min(line), max(line) from incoming group by memory_id
 having count(*) > 1 and count(distinct md5(row({columns}, accesses)::text)) > 1 order by min(line) limit 1"""
@@ -63,11 +63,15 @@ from incoming, jsonb_array_elements(accesses) as access"""
 ACCESS_COLUMNS = "memory_id, agent_id, accessed_at, kind, grade"
 INSERT_ACCESSES = f"""
 insert into memory.access_log ({ACCESS_COLUMNS}, origin)
-select distinct {ACCESS_COLUMNS}, 'load' from incoming_access as incoming
-where not exists (
-    select from memory.access_log as known
-    where known.memory_id = incoming.memory_id and known.accessed_at = incoming.accessed_at
-        and known.kind = incoming.kind and known.origin = 'load')
+select {ACCESS_COLUMNS}, 'load'
+from (
+    -- one memory may have been used twice in one instant
+    select *, row_number() over (partition by memory_id, accessed_at, kind order by grade) as nth from incoming_access
+) as incoming
+left join (
+    select memory_id, accessed_at, kind, count(*) as times from memory.access_log where origin = 'load' group by 1, 2, 3
+) as known using (memory_id, accessed_at, kind)
+where nth > coalesce(known.times, 0)
 order by accessed_at, memory_id"""
 
 
