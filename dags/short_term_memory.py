@@ -3,6 +3,10 @@
 Every 30 seconds: takes what was written to the source since the last window, folds it into each memory's trace, closes
 the windows that have ended, and publishes what is in working memory now.
 
+One pull per source of `source.yml`. A source that is down is tried twice more within seconds; then the window goes on
+with the others, the run is marked as failed by `all_pulled`, and the next window's pull makes up for it. When none can
+be pulled, the window ends there.
+
 **Danger:** none to the source, which is only read. Any window may be run again, any number of times: a second run
 changes nothing. Windows that were missed are made up for by the next one.
 
@@ -16,8 +20,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, Asset, DeltaDataIntervalTimetable
-from biomem_airflow.dag_defaults import START_DATE, stage_params, task_defaults
+from biomem_airflow.dag_defaults import PULL_RETRIES, START_DATE, pulls, stage_params, task_defaults
 from biomem_airflow.operators.begin_stage import BeginStageOperator
 from biomem_airflow.operators.duckdb_to_postgres import DuckDBToPostgresOperator
 from biomem_airflow.operators.postgres_to_duckdb import PostgresToDuckDBOperator
@@ -36,8 +41,16 @@ with DAG(
     doc_md=__doc__,
     tags=["memory", "short-term"],
 ):
-    pull = PostgresToDuckDBOperator(task_id="pull_memories", outlets=[Asset("memory/raw")])
-    begin = BeginStageOperator(task_id="begin", stage=STAGE)
+    pull = PostgresToDuckDBOperator.partial(
+        task_id="pull_memories",
+        map_index_template="{{ task.source_name }}",
+        outlets=[Asset("memory/raw")],
+        **PULL_RETRIES,
+    ).expand_kwargs(pulls())
+    # nothing runs for it: it is what fails the run when a pull has failed
+    all_pulled = EmptyOperator(task_id="all_pulled")
+    begin = BeginStageOperator(task_id="begin", stage=STAGE, trigger_rule="all_done_min_one_success")
     publish = DuckDBToPostgresOperator(task_id="publish", stage=STAGE, outlets=[Asset("memory/short_term")])
 
+    pull >> all_pulled
     pull >> begin >> memory_stage(STAGE) >> publish

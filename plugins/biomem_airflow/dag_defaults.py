@@ -6,6 +6,9 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from airflow.sdk import Param
+from biomem.errors import BiomemError
+from biomem.settings import load_settings
+from biomem.source.mapping import load_sources
 
 POOL = "duckdb_writer"
 
@@ -14,6 +17,10 @@ POOL = "duckdb_writer"
 AS_OF = "{{ params.as_of or (data_interval_end if data_interval_end is defined else dag_run.run_after).isoformat() }}"
 AGENT_ID = "{{ params.agent_id or '' }}"
 FULL_REFRESH = "{{ params.full_refresh }}"
+
+# A source that does not answer is asked again after these seconds, doubled; meanwhile the slot is free for others. Then
+# the run goes on without it, and the next one makes up for it.
+PULL_RETRIES = {"retries": 2, "retry_delay": timedelta(seconds=2), "retry_exponential_backoff": 2}
 
 START_DATE = datetime(2026, 1, 1, tzinfo=timezone.utc)
 
@@ -43,6 +50,18 @@ def stage_params() -> dict[str, Param]:
             description="Compute everything again from the event log instead of only what is new. Slower, same result.",
         ),
     }
+
+
+def pulls() -> list[dict[str, Any]]:
+    """Return the arguments of the pull of each source, for dynamic task mapping; the first one pulls the access log.
+
+    A mapping that cannot be read does not take the DAG away: the pull then says what is wrong with it.
+    """
+    try:
+        names: list[str | None] = [source.name for source in load_sources(load_settings())]
+    except BiomemError:
+        names = [None]
+    return [{"source_name": name, "with_accesses": number == 0} for number, name in enumerate(names)]
 
 
 def task_defaults(priority: int) -> dict[str, Any]:

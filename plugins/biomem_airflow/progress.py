@@ -55,15 +55,15 @@ class Progress:
         """Show how far a run is: a bar that moves on a terminal, a line for every task that ended elsewhere."""
         done = [task for task in run.tasks if task.state in DONE]
         if self._status is not None:
-            working = ", ".join(task.task_id for task in run.tasks if task.state == "running")
+            working = ", ".join(task.name for task in run.tasks if task.state == "running")
             bar = "━" * len(done) + "╌" * (len(run.tasks) - len(done))
             self._status.update(f"{run.dag_id} [green]{bar}[/] {len(done)}/{len(run.tasks)} {escape(working)}")
             return
         seen = self._seen(run.run_id)
         for task in done:
-            if task.task_id not in seen:
-                seen.add(task.task_id)
-                self.tell(f"{run.dag_id}: {task.task_id} {task.state} {task.seconds or 0:.1f} s")
+            if task.name not in seen:
+                seen.add(task.name)
+                self.tell(f"{run.dag_id}: {task.name} {task.state} {task.seconds or 0:.1f} s")
 
     def _seen(self, run_id: str) -> set[str]:
         if not hasattr(self, "_reported") or self._reported[0] != run_id:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 POLL_S = 0.3
 TAIL_LINES = 40
+TASK_BEGINS = "[DAG TEST] starting"
 AFTER_TASK = "::group::Post Execute"
 
 
@@ -31,9 +32,16 @@ class RunFailed(BiomemError):
 
 @dataclass(frozen=True)
 class TaskResult:
+    """A task of a run; `label` tells apart what one task was mapped to (a pull: its source)."""
+
     task_id: str
     state: str | None
     seconds: float | None
+    label: str | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.task_id} {self.label}" if self.label else self.task_id
 
 
 @dataclass(frozen=True)
@@ -53,7 +61,13 @@ class RunResult:
             "state": self.state,
             "seconds": _rounded(self.seconds),
             "tasks": [
-                {"task_id": task.task_id, "state": task.state, "seconds": _rounded(task.seconds)} for task in self.tasks
+                {
+                    "task_id": task.task_id,
+                    "state": task.state,
+                    "seconds": _rounded(task.seconds),
+                    **({"label": task.label} if task.label else {}),
+                }
+                for task in self.tasks
             ],
         }
 
@@ -80,7 +94,7 @@ def run_through_api(
         check()
         run = api.run(dag_id, run.run_id)
         tasks = api.tasks(dag_id, run.run_id)
-        seen = tuple(TaskResult(task.task_id, task.state, task.seconds) for task in tasks)
+        seen = tuple(TaskResult(task.task_id, task.state, task.seconds, task.label) for task in tasks)
         result = RunResult(dag_id, run.run_id, run.state, run.seconds, seen)
         watch(result)
         if run.is_over:
@@ -103,14 +117,28 @@ def run_here(dags: dict[str, DAG], dag_id: str, conf: dict[str, Any], log: Path)
     with _output_to(log):
         run = dags[dag_id].test(logical_date=None, run_conf=conf)
         instances = sorted(run.get_task_instances(), key=lambda one: (one.start_date is None, one.start_date))
-    tasks = tuple(TaskResult(one.task_id, _text(one.state), one.duration) for one in instances)
+    tasks = tuple(TaskResult(one.task_id, _text(one.state), one.duration, one.rendered_map_index) for one in instances)
     seconds = (run.end_date - run.start_date).total_seconds() if run.start_date and run.end_date else None
     result = RunResult(dag_id, run.run_id, str(_text(run.state)), seconds, tasks)
     if result.state != "success":
         with log.open(errors="replace") as written:
             written.seek(start)
-            raise RunFailed(_failure(result, written.read().splitlines()))
+            lines = written.read().splitlines()
+        failed = next((one for one in instances if _text(one.state) == "failed"), None)
+        raise RunFailed(_failure(result, _of_task(lines, failed.task_id, failed.map_index) if failed else lines))
     return result
+
+
+def _of_task(log: Sequence[str], task_id: str, map_index: int) -> Sequence[str]:
+    """The part of a run's log that the last try of a task has written; others may have run after it."""
+    begun = [
+        number for number, line in enumerate(log) if f"{TASK_BEGINS} task_id={task_id} map_index={map_index}" in line
+    ]
+    if not begun:
+        return log
+    last = begun[-1]
+    end = next((number for number in range(last + 1, len(log)) if TASK_BEGINS in log[number]), len(log))
+    return log[last:end]
 
 
 def load_dags(dags_dir: Path, log: Path) -> dict[str, DAG]:
@@ -149,7 +177,7 @@ def _output_to(path: Path) -> Iterator[None]:
 
 
 def _failure(result: RunResult, log: Sequence[str]) -> str:
-    failed = ", ".join(task.task_id for task in result.tasks if task.state == "failed") or "no task"
+    failed = ", ".join(task.name for task in result.tasks if task.state == "failed") or "no task"
     # what comes after is Airflow's own account of the end
     end = max((number for number, line in enumerate(log) if AFTER_TASK in line), default=len(log))
     tail = "\n".join(f"  {line}" for line in log[:end][-TAIL_LINES:])

@@ -101,8 +101,20 @@ class TestEveryRhythm:
 
     def test_publishes_last_and_only_what_has_passed_its_tests(self, dags: dict[str, DAG], dag_id: str) -> None:
         dag = dags[dag_id]
-        assert [task.task_id for task in dag.leaves] == ["publish"]
+        assert {task.task_id for task in dag.leaves} - {"all_pulled"} == {"publish"}
         assert dag.get_task("publish").upstream_task_ids == {"test"}
+
+
+def test_every_source_is_pulled_by_a_task_of_its_own_and_one_that_is_down_does_not_keep_the_others(
+    dags: dict[str, DAG],
+) -> None:
+    dag = dags["short_term_memory"]
+    pull = dag.get_task("pull_memories")
+    assert pull.is_mapped
+    assert pull.map_index_template == "{{ task.source_name }}"
+    assert (pull.retries, pull.retry_exponential_backoff) == (2, 2)
+    assert dag.get_task("begin").trigger_rule == "all_done_min_one_success"
+    assert dag.get_task("all_pulled").upstream_task_ids == {"pull_memories"}, "it is what fails the run"
 
 
 def test_every_model_is_exactly_one_task(dags: dict[str, DAG], manifest: dict[str, Any]) -> None:
@@ -115,7 +127,7 @@ def test_every_model_is_exactly_one_task(dags: dict[str, DAG], manifest: dict[st
 def test_a_task_is_a_model_or_one_of_few(dags: dict[str, DAG], manifest: dict[str, Any]) -> None:
     models = models_of(manifest)
     others = {task.task_id for dag in dags.values() for task in dag.tasks} - set(models)
-    assert others == {"pull_memories", "begin", "test", "publish"}
+    assert others == {"pull_memories", "all_pulled", "begin", "test", "publish"}
 
 
 def test_models_run_in_the_order_of_their_references(dags: dict[str, DAG], manifest: dict[str, Any]) -> None:

@@ -18,6 +18,7 @@ from biomem.source.watermark import (
     PullResult,
     Watermark,
     next_batch,
+    note_complete,
     read_watermark,
     record_pull,
     save_watermark,
@@ -88,6 +89,7 @@ def pull_accesses(
             )
         last_batch = batch_id if changes.total else batch_before
         save_watermark(con, Watermark(source.name, mark, identity, last_batch, polls + 1))
+    note_complete(con, source.name, as_of)
     return PullResult(
         source=source.name,
         rows_read=rows_read,

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 APPLICATION_NAME = "biomem"
 CONNECT_TIMEOUT_S = 10
+KNOCK_TIMEOUT_S = 3
 # what our sessions may take of the source: a leaked or stuck one must not block its owners' DDL
 SESSION_LIMITS = {
     "statement_timeout": "600000",
@@ -121,6 +122,13 @@ def connect(dsn: str, *, autocommit: bool = False) -> psycopg.Connection[tuple[A
         return psycopg.connect(_make(with_session_limits(dsn)), autocommit=autocommit)
     except psycopg.Error as error:
         raise SourceError(explain_refusal(str(error), dsn)) from None
+
+
+def knock(dsn: str, timeout_s: int = KNOCK_TIMEOUT_S) -> None:
+    """Find out soon whether the server answers, for who holds something that others wait for. Raises SourceError."""
+    from psycopg.conninfo import make_conninfo
+
+    connect(make_conninfo(dsn, connect_timeout=timeout_s)).close()
 
 
 def explain_refusal(message: str, dsn: str) -> str:

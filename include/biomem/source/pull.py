@@ -37,6 +37,7 @@ from biomem.source.watermark import (
     Watermark,
     count_poll,
     next_batch,
+    note_complete,
     read_watermark,
     record_pull,
     save_watermark,
@@ -63,14 +64,19 @@ def pull_all(
     as_of: datetime | None = None,
     run_id: str | None = None,
     reconcile: bool = False,
+    with_accesses: bool = True,
     report: Report = log_progress,
 ) -> list[PullResult]:
-    """Pull every source table, then the access log of the target. See `pull_source` for the arguments and errors."""
+    """Pull the access log of the target (unless told otherwise), then every source table.
+
+    See `pull_source` for the arguments and errors.
+    """
+    # a source that cannot be pulled keeps no access waiting
+    accesses = pull_access_log(con, dsn=target_dsn, as_of=as_of, run_id=run_id) if with_accesses else None
     results = [
         pull_source(con, source, dsn=source_dsn, as_of=as_of, run_id=run_id, reconcile=reconcile, report=report)
         for source in sources
     ]
-    accesses = pull_access_log(con, dsn=target_dsn, as_of=as_of, run_id=run_id)
     return [*results, accesses] if accesses else results
 
 
@@ -101,6 +107,7 @@ def pull_source(
         staged, filled = pull.read(before, reconcile)
     result = pull.write(before, staged, filled)
     pull.cursor.release(staged.mark)
+    note_complete(con, source.name, as_of)
     return result
 
 

@@ -161,6 +161,20 @@ def save_watermark(con: duckdb.DuckDBPyConnection, mark: Watermark) -> None:
     )
 
 
+def note_complete(con: duckdb.DuckDBPyConnection, source_name: str, as_of: datetime | None) -> None:
+    """Write down that all of the source is in as of `as_of`; a pull without an instant leaves what is written."""
+    con.execute(
+        "update raw.watermarks set complete_as_of = greatest(complete_as_of, ?) where source_name = ?",
+        [as_of, source_name],
+    )
+
+
+def complete_as_of(con: duckdb.DuckDBPyConnection, source_name: str) -> datetime | None:
+    """Up to when all of the source is in; None before its first pull."""
+    row = con.execute("select complete_as_of from raw.watermarks where source_name = ?", [source_name]).fetchone()
+    return row[0] if row else None
+
+
 def record_pull(
     con: duckdb.DuckDBPyConnection,
     *,

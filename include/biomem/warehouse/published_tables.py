@@ -178,8 +178,14 @@ PARAMETERS = PublishedTable(
     "select name, value, unit, allowed, meaning, source, basis from run_parameters",
 )
 
+SOURCES = PublishedTable(
+    "sources",
+    ("source_name",),
+    "select source_name, complete_as_of, coalesce(position, horizon) as watermark from raw.watermarks",
+)
+
 STAGE_TABLES: Mapping[str, tuple[PublishedTable, ...]] = {
-    "short_term_memory": (MEMORIES, WORKING_MEMORY, SHORT_TERM),
+    "short_term_memory": (MEMORIES, WORKING_MEMORY, SHORT_TERM, SOURCES),
     "consolidation": (LONG_TERM, REPLAYS, ASSOCIATIONS, CONCEPTS),
     "nightly_decay": (MEMORIES, DECISIONS, HEALTH),
     "weekly_homeostasis": (ASSOCIATIONS, SEMANTIC_NETWORK, GISTS),

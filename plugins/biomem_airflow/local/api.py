@@ -20,12 +20,17 @@ PENDING = ("queued", "running")
 
 @dataclass(frozen=True)
 class TaskRun:
-    """One try of a task: its state as Airflow names it, and how long it ran (None before it started)."""
+    """One try of a task: its state as Airflow names it, and how long it ran (None before it started).
+
+    A mapped task (one per source) has a `map_index`, -1 otherwise, and a `label`.
+    """
 
     task_id: str
     state: str | None
     seconds: float | None
     try_number: int
+    map_index: int = -1
+    label: str | None = None
 
 
 @dataclass(frozen=True)
@@ -102,14 +107,21 @@ class AirflowApi:
     def tasks(self, dag_id: str, run_id: str) -> list[TaskRun]:
         found = self._call("GET", f"{self._run_path(dag_id, run_id)}/taskInstances", params={"limit": 100})
         return [
-            TaskRun(one["task_id"], one["state"], one["duration"], one["try_number"])
+            TaskRun(
+                one["task_id"],
+                one["state"],
+                one["duration"],
+                one["try_number"],
+                one["map_index"],
+                one["rendered_map_index"],
+            )
             for one in sorted(found["task_instances"], key=lambda one: (one["start_date"] or "~", one["task_id"]))
         ]
 
     def log(self, dag_id: str, run_id: str, task: TaskRun) -> list[str]:
         """Return the lines of a task's log."""
         path = f"{self._run_path(dag_id, run_id)}/taskInstances/{quote(task.task_id)}/logs/{task.try_number}"
-        content = self._call("GET", path, params={"full_content": True})["content"]
+        content = self._call("GET", path, params={"full_content": True, "map_index": task.map_index})["content"]
         return [line if isinstance(line, str) else _log_line(line) for line in content]
 
     @staticmethod

@@ -9,11 +9,17 @@ from datetime import datetime, timezone
 import psycopg
 import pytest
 from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk.observability import stats
 from biomem.errors import ConfigurationError, SourceError
 from biomem.parameters import load_parameters, params_hash
 from biomem.settings import load_settings
+from biomem.source import dsn as dsn_module
+from biomem.source.watermark import complete_as_of
 from biomem.warehouse.connection import open_warehouse
+from biomem.warehouse.target_schema import ensure_target_schema
+from biomem_airflow.dag_defaults import pulls
 from biomem_airflow.hooks.conninfo import conninfo
+from biomem_airflow.operators import postgres_to_duckdb
 from biomem_airflow.operators.begin_stage import BeginStageOperator
 from biomem_airflow.operators.duckdb_to_postgres import DuckDBToPostgresOperator
 from biomem_airflow.operators.postgres_to_duckdb import PostgresToDuckDBOperator
@@ -50,8 +56,8 @@ def airflow_env(pg, dsn, settings, monkeypatch):
     return load_settings()
 
 
-def pull():
-    return PostgresToDuckDBOperator(task_id="pull", as_of=AS_OF, reconcile="False").execute(CONTEXT)
+def pull(as_of=AS_OF):
+    return PostgresToDuckDBOperator(task_id="pull", as_of=as_of, reconcile="False").execute(CONTEXT)
 
 
 def begin(as_of=AS_OF, **options):
@@ -78,6 +84,69 @@ def test_a_pull_logs_its_data_interval_and_never_a_password(airflow_env, capfd, 
     printed = "".join(capfd.readouterr()) + caplog.text
     assert "data interval 2025-12-31 23:59:30+00:00 to 2026-01-01 00:00:00+00:00" in printed
     assert "hidden-word" not in printed
+
+
+def test_a_source_is_complete_as_of_the_run_that_pulled_it_and_its_lag_is_a_gauge(airflow_env, monkeypatch):
+    gauges = {}
+    monkeypatch.setattr(stats, "gauge", lambda name, value, tags: gauges.update({(name, tags["source"]): value}))
+    pull()
+    with open_warehouse(airflow_env) as con:
+        assert complete_as_of(con, "public.memories") == as_instant(AS_OF)
+    assert gauges[("biomem.pull.lag_s", "public.memories")] > 86400
+
+
+def test_a_source_that_is_down_is_found_out_without_keeping_others_from_the_warehouse(
+    airflow_env, monkeypatch, tmp_path, caplog
+):
+    pull()
+    monkeypatch.setenv("AIRFLOW_CONN_MEMORY_SOURCE", json.dumps({"conn_type": "postgres", "host": str(tmp_path)}))
+    opened = []
+
+    def watched(*args, **options):
+        opened.append(knocked.copy())
+        return open_warehouse(*args, **options)
+
+    knocked = []
+
+    def knock(dsn):
+        knocked.append(dsn)
+        return dsn_module.knock(dsn)
+
+    monkeypatch.setattr(postgres_to_duckdb, "open_warehouse", watched)
+    monkeypatch.setattr(postgres_to_duckdb, "knock", knock)
+    gauges = {}
+    monkeypatch.setattr(stats, "gauge", lambda name, value, tags: gauges.update({tags["source"]: value}))
+    with pytest.raises(SourceError, match="does not answer"):
+        pull("2026-06-01T00:00:00+00:00")
+    assert opened == [knocked], "the warehouse was opened once, after the server was found to be down"
+    with open_warehouse(airflow_env) as con:
+        assert complete_as_of(con, "public.memories") == as_instant(AS_OF), "the window is not counted as pulled"
+    assert set(gauges) == {"public.memories"}
+
+
+def test_a_task_of_one_source_leaves_the_others_and_the_access_log_alone(airflow_env, pg):
+    airflow_env.home.mkdir()
+    (airflow_env.home / "source.yml").write_text(
+        "sources: {first: {table: public.memories}, second: {table: public.more}}\n"
+    )
+    pg.execute(
+        "create table public.more as select 'c' as id, 'x' as content, timestamptz '2025-01-01+00' as occurred_at"
+    )
+    ensure_target_schema(conninfo("memory_target"))
+    second, first = (
+        PostgresToDuckDBOperator(task_id="pull", as_of=AS_OF, **one).execute(CONTEXT) for one in reversed(pulls())
+    )
+    assert [result["source"] for result in second] == ["second"]
+    assert [result["source"] for result in first] == ["first", "memory.access_log"]
+
+
+def test_a_mapping_that_cannot_be_read_fails_the_pull_and_not_the_dag(airflow_env):
+    airflow_env.home.mkdir()
+    (airflow_env.home / "source.yml").write_text("sources: [")
+    (only,) = pulls()
+    assert only["source_name"] is None
+    with pytest.raises(ConfigurationError, match="is not YAML"):
+        PostgresToDuckDBOperator(task_id="pull", as_of=AS_OF, **only).execute(CONTEXT)
 
 
 def test_beginning_writes_the_instant_and_the_hash_of_the_parameters(airflow_env):
