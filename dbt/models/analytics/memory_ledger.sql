@@ -6,6 +6,8 @@
     )
 }}
 
+{%- set removed = 'removed for good' %}
+
 with clock as (
 
     select *
@@ -166,6 +168,22 @@ decisions as (
     from {{ ref('stg_memories') }}
     where not is_live
 
+    union all
+
+    -- Removed for good: that happened when it was asked for, whatever instant is computed.
+    select
+        'delete',
+        'short_term_memory',
+        memory_id,
+        agent_id,
+        null,
+        1 + row_number() over (partition by memory_id order by forgotten_at),
+        forgotten_at,
+        json_object(),
+        null,
+        '{{ removed }}'
+    from {{ raw_table('receipts') }}
+
 ),
 
 keyed as (
@@ -176,7 +194,9 @@ keyed as (
     from decisions
     inner join clock
         on decisions.agent_id = clock.agent_id
-    where decisions.decided_at <= clock.as_of
+    where
+        decisions.decided_at <= clock.as_of
+        or decisions.result = '{{ removed }}'
 
 ),
 

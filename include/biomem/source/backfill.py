@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from biomem.source.changes import SOURCE_COLUMNS, apply_changes
 from biomem.source.dsn import connect
 from biomem.source.progress import Progress, Report
-from biomem.source.scanner import adopt_snapshot, remote, stage
+from biomem.source.scanner import FORGOTTEN, adopt_snapshot, remote, stage
 from biomem.source.staging import refuse_ids_of_other_sources
 from biomem.source.watermark import Changes, Mark, Watermark, next_batch, record_pull, scalar
 from biomem.warehouse.connection import quote_literal, transaction
@@ -150,7 +150,8 @@ def _put_down(
     with transaction(con):
         adopt_snapshot(con, snapshot)
         if state.sessions == 1:
-            inserted = con.execute(f"{insert} {remote(rows)} where problem is null")
+            wanted = f"problem is null and memory_id not in ({FORGOTTEN})"
+            inserted = con.execute(f"{insert} {remote(rows)} where {wanted}")
         else:
             stage(con, "pulled", rows)
             con.execute("delete from raw.memories where memory_id in (select memory_id from pulled)")

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import duckdb
 
 CATALOG = "biomem_source"
+# ids that `biomem forget --hard` keeps away
+FORGOTTEN = "select memory_id from raw.receipts where is_blocked"
 # what a DuckDB secret holds; libpq's other keywords go along when attaching
 SECRET_KEYS = ("host", "port", "user", "password", "dbname")
 BAD_VALUE = re.compile(r"invalid input syntax|out of range")
@@ -83,11 +85,15 @@ def adopt_snapshot(con: duckdb.DuckDBPyConnection, snapshot: str) -> None:
 
 
 def stage(con: duckdb.DuckDBPyConnection, table: str, *selects: str) -> None:
-    """Put the rows of the SELECTs, run in the attached PostgreSQL, into the temporary table `table`."""
+    """Put the rows of the SELECTs, run in the attached PostgreSQL, into the temporary table `table`.
+
+    They have a column memory_id. What was removed for good is left out, also while the source still has it.
+    """
     first, *more = selects
     con.execute(f"create or replace temp table {table} as from {remote(first)}")
     for select in more:
         con.execute(f"insert into {table} from {remote(select)}")
+    con.execute(f"delete from {table} where memory_id in ({FORGOTTEN})")
 
 
 def _quote(value: str) -> str:

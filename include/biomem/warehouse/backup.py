@@ -19,14 +19,16 @@ from typing import TYPE_CHECKING, Any
 
 from biomem import __version__
 from biomem.errors import InputError, WarehouseError
-from biomem.warehouse import rebuild, schema
+from biomem.warehouse import rebuild, removal, schema
 from biomem.warehouse.connection import open_warehouse
 from biomem.warehouse.lock import warehouse_lock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from datetime import datetime
     from typing import BinaryIO
+
+    import duckdb
 
     from biomem.settings import Settings
 
@@ -118,14 +120,44 @@ def restore(settings: Settings, path: Path) -> Restored:
         return Restored(account, aside, _restore_mapping(Path(folder, MAPPING), settings.mapping_path))
 
 
+def rework(settings: Settings, path: Path, change: Callable[[Settings], bool]) -> bool:
+    """Let `change` work on the warehouse in a backup; the backup is written anew, whole or not at all, if it says so.
+
+    Raises InputError when the file is no whole backup.
+    """
+    with tempfile.TemporaryDirectory(prefix="restore-", dir=settings.home) as folder:
+        scratch = replace(settings, home=Path(folder))
+        account = _unpack(path, scratch.home)
+        if not change(scratch):
+            return False
+        changed = scratch.warehouse_path
+        with open_warehouse(scratch, purpose="biomem backup") as con:
+            rows = _count(con)
+        account = replace(
+            account,
+            schema_version=_version_of(changed),
+            sha256=_sha256(changed),
+            bytes=changed.stat().st_size,
+            rows=rows,
+        )
+        archive = Path(folder, path.name)
+        _pack(archive, account, changed, Path(folder, MAPPING))
+        os.replace(archive, path)
+    return True
+
+
 def _copy(settings: Settings, copy: Path) -> dict[str, int]:
     """Copy the warehouse as of a checkpoint; who else wants to write waits meanwhile."""
     with open_warehouse(settings, purpose="biomem backup") as con:
         con.execute("checkpoint")
         shutil.copyfile(settings.warehouse_path, copy)
-        counts: Any = con.execute(
-            "select " + ", ".join(f"(select count(*) from raw.{table})" for table in COUNTED)
-        ).fetchone()
+        return _count(con)
+
+
+def _count(con: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    counts: Any = con.execute(
+        "select " + ", ".join(f"(select count(*) from raw.{table})" for table in COUNTED)
+    ).fetchone()
     return dict(zip(COUNTED, counts, strict=True))
 
 
@@ -174,7 +206,11 @@ def _put_in_place(settings: Settings, restored: Path) -> Path | None:
         if present.exists():
             # opening it takes what its log of changes still holds into the file that is kept
             with open_warehouse(settings, purpose="biomem restore") as con:
+                removed = removal.receipts(con)
                 con.execute("checkpoint")
+            # what was removed for good since the backup was made does not come back with it
+            with open_warehouse(replace(settings, home=restored.parent), purpose="biomem restore") as con:
+                removal.carry_over(con, removed)
             aside = _free_name(present.with_name("warehouse.before-restore.duckdb"))
             os.link(present, aside)
         os.replace(restored, present)

@@ -61,7 +61,7 @@ def rebuild(settings: Settings, as_of: datetime | None = None, *, report: Report
         if at is None:
             continue
         report(f"{stage} as of {at.isoformat()}")
-        _run_stage(settings, stage, at, f"rebuild-{number}", is_whole=True)
+        run_stage(settings, stage, at, f"rebuild-{number}", is_whole=True)
 
 
 def verify(
@@ -102,20 +102,21 @@ def _catch_up(settings: Settings, clocks: dict[str, datetime], as_of: datetime |
         steps = [first + (as_of - first) * share for share in (0.25, 0.5, 0.75)] if first < as_of else []
         for number, step in enumerate([*steps, as_of]):
             for stage in ROUND:
-                _run_stage(settings, stage, step, f"verify-{number}-{stage}")
+                run_stage(settings, stage, step, f"verify-{number}-{stage}")
         return
     for stage in ROUND:
         if stage not in clocks:
             continue
-        _run_stage(settings, stage, as_of or clocks[stage], f"verify-{stage}")
+        run_stage(settings, stage, as_of or clocks[stage], f"verify-{stage}")
         # agents that a run of their own took further than the rest
         for agent_id, at in _agents_ahead(settings, stage):
-            _run_stage(settings, stage, at, f"verify-{stage}-{agent_id}", agent_id=agent_id)
+            run_stage(settings, stage, at, f"verify-{stage}-{agent_id}", agent_id=agent_id)
 
 
-def _run_stage(
+def run_stage(
     settings: Settings, stage: str, as_of: datetime, run_id: str, *, agent_id: str | None = None, is_whole: bool = False
 ) -> None:
+    """One run of a stage outside Airflow, for all agents or one; `is_whole` builds its models anew at any instant."""
     with open_warehouse(settings, purpose="rebuild") as con:
         begin_stage(
             con,
