@@ -94,6 +94,7 @@ def _run(here: Settings, request: Request, *, is_dry_run: bool, is_sure: bool) -
     from biomem.deletion import forget as deletion
     from biomem.deletion.source import still_in_source
     from biomem.demo.postgres import connections
+    from biomem.recall.past import discard_all
 
     def tell(text: str) -> None:
         err_console.print(text, style="dim", markup=False, highlight=False, soft_wrap=True)
@@ -105,6 +106,8 @@ def _run(here: Settings, request: Request, *, is_dry_run: bool, is_sure: bool) -
             if not is_sure:
                 _ask(len(request.ids))
             report = deletion.forget(here, request, target_dsn=there.target_dsn, tell=tell)
+            # kept for questions about the past, and built again for the next one
+            discard_all(here)
         in_source = still_in_source(here, [*report.forgotten, *report.already_forgotten], source_dsn=there.source_dsn)
     return report, [asdict(rows) for rows in in_source]
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from biomem.deletion import copies, files, target
 from biomem.errors import WarehouseError
+from biomem.parameters import load_parameters
 from biomem.source.dsn import connect, place
 from biomem.warehouse import removal
 from biomem.warehouse.connection import open_warehouse
@@ -173,7 +174,7 @@ def _publish_without(
     tell(f"publishing to {place(target_dsn)}")
     with open_warehouse(settings, purpose="forget") as con:
         for stage in stages:
-            publish_stage(con, stage, dsn=target_dsn, run_id=run_id)
+            publish_stage(con, stage, dsn=target_dsn, run_id=run_id, parameters=load_parameters(settings))
 
 
 def _compute_anew(settings: Settings, agents: set[str], run_id: str, tell: Tell) -> list[str]:

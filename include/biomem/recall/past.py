@@ -66,6 +66,18 @@ def memory_as_of(settings: Settings, as_of: datetime, *, report: Report = lambda
         yield server.dsn(name)
 
 
+def discard_all(settings: Settings) -> int:
+    """Drop every rebuild that is kept; returns how many there were."""
+    if not (settings.postgres_dir / "data").exists():
+        return 0
+    with embedded(settings) as server:
+        with _postgres(server) as pg:
+            rows = pg.execute("select datname::text from pg_database where starts_with(datname, %s)", [PREFIX])
+            names = [name for (name,) in rows]
+        _discard(server, names)
+    return len(names)
+
+
 def _key(settings: Settings, as_of: datetime) -> str:
     """What the rebuild follows from: the instant, the parameters and how far the log goes."""
     with open_warehouse(settings, read_only=True) as con:
