@@ -138,6 +138,10 @@ def carry_over(con: duckdb.DuckDBPyConnection, given: Sequence[Receipt]) -> None
     there = {found.memory_id for found in find(con, [receipt.memory_id for receipt in missing])}
     # what was there leaves its bytes in the file, so that the next deletion has something to finish
     take_out(con, [replace(receipt, is_complete=receipt.memory_id not in there) for receipt in missing])
+    # keys of published rows quote concepts, and say nothing any more about a target that has gone on since
+    with transaction(con):
+        con.execute("delete from published.rows")
+        con.execute("delete from published.mark")
 
 
 def readmit(con: duckdb.DuckDBPyConnection, ids: Sequence[str]) -> list[str]:
