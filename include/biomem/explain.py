@@ -297,8 +297,8 @@ def _unknown(con: duckdb.DuckDBPyConnection, memory_id: str) -> str:
 
 
 def _require_models(con: duckdb.DuckDBPyConnection) -> None:
-    if not _has(con, "memory_traces"):
-        raise WarehouseError("nothing was computed yet; run `biomem run short_term_memory` first")
+    if not (_has(con, "memory_traces") and _has(con, "memory_salience")):
+        raise WarehouseError("nothing was computed yet by this version; run `biomem run short_term_memory` first")
 
 
 def _has(con: duckdb.DuckDBPyConnection, model: str) -> bool:
