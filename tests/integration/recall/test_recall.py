@@ -130,8 +130,8 @@ def test_of_two_alike_the_one_retained_better_comes_first(target):
 
 
 def test_a_strong_cue_brings_back_what_was_forgotten_and_a_weak_one_does_not(target):
-    at = START + timedelta(days=50)
-    target.remember("gone", "the blue heron of the lower lake", state="forgotten", stability_days=1.0)
+    at = START + timedelta(days=2000)
+    target.remember("gone", "the blue heron of the lower lake", state="forgotten", stability_days=0.2)
     target.remember("live", "a lake", minute=600, stability_days=1000.0)
     strong, weak = "blue heron lower lake", "Which lake did the tractor and the ferry and the miller see?"
     assert target.recall(strong, as_of=at)[0] == "gone"

@@ -508,7 +508,8 @@ declare
     compared constant integer := 100 + 5 * least(k, 10000);
     hits constant integer := 20 + least(k, 10000);
     sources constant integer := 5;
-    weighed constant integer := 30 + 2 * least(k, 10000);
+    -- more where what is found may be left out again
+    weighed constant integer := (30 + 2 * least(k, 10000)) * case forgotten when 'none' then 4 else 1 end;
     at constant timestamptz := coalesce(as_of, now());
     agent memory.recall_agents;
     serving text;
@@ -687,9 +688,9 @@ begin
                 + retention_weight * w.retention as score
         from weighed_up as w
         where w.state <> 'forgotten' or way = 'all' or (coalesce(way, 'cued') = 'cued' and
-            -- what the cue lends against what was lost since retention was .9; the whole question always suffices
-            ceiling * coalesce(w.cue, 0) >= least(ceiling, noise * (ln(9) - ln(
-                greatest(w.retention, 1e-9) / greatest(1 - w.retention, 1e-9)))))
+            -- even odds: activation s * logit(R) plus what the match lends; the whole question always suffices
+            ceiling * greatest(coalesce(w.cue, 0), w.words + w.meaning + w.around + w.association)
+                >= least(ceiling, noise * ln(greatest(1 - w.retention, 1e-9) / greatest(w.retention, 1e-9))))
         order by score desc, w.memory_id
         limit least(k, 10000)
     )
