@@ -164,7 +164,7 @@ def test_after_one_stability_nine_tenths_are_retained(world: World, effort: sett
 def _fsrs_by_step() -> list[tuple[float, int, float]]:
     path = PROJECT_ROOT / "include" / "biomem" / "oracles" / "data" / "fsrs6.csv"
     with path.open(encoding="utf-8") as rows:
-        return [(float(row["day"]), int(row["grade"]), float(row["observed_days"])) for row in csv.DictReader(rows)]
+        return [(float(row["day"]), int(row["grade"]), float(row["published_days"])) for row in csv.DictReader(rows)]
 
 
 def _by_py_fsrs(history: list[tuple[float, int]]) -> float:

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import json
 from enum import Enum
-from typing import Annotated, Any
+from itertools import groupby
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
 from biomem.cli.state import console, settings
 from biomem.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from biomem.oracles.result import Oracle, Subject
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
@@ -38,16 +45,11 @@ def params(ctx: typer.Context, as_json: AsJson = False) -> None:
     if as_json:
         _print_json([{**vars(parameter), "allowed": parameter.allowed} for parameter in parameters])
         return
-    table = Table(
-        "parameter", "value", "allowed", "meaning", "source", "basis", title="Parameters", title_justify="left"
-    )
     for parameter in parameters:
-        value = json.dumps(parameter.value)
-        table.add_row(
-            *(parameter.name, value, parameter.allowed, parameter.meaning, parameter.source, parameter.basis),
-            style=None if parameter.basis == "science" else "dim",
-        )
-    console.print(table)
+        console.print(f"[bold]{parameter.name}[/bold] = {escape(json.dumps(parameter.value))}", highlight=False)
+        about = f"{parameter.allowed}; {parameter.basis}: {parameter.source}"
+        for line in (parameter.meaning, about):
+            console.print(Padding(Text(line, style="dim" if line is about else ""), (0, 0, 0, 4)), highlight=False)
 
 
 def oracles(ctx: typer.Context, as_json: AsJson = False) -> None:
@@ -59,23 +61,9 @@ def oracles(ctx: typer.Context, as_json: AsJson = False) -> None:
     if as_json:
         _print_json([result.as_dict() for result in results])
     else:
-        table = Table("data", "measure", "value", "bound", "", "n", "fit", "R²", "RMSE", "macros", title_justify="left")
-        for result in results:
-            table.add_row(
-                result.subject.dataset,
-                result.measure,
-                f"{result.value:.3g}",
-                result.bound,
-                "pass" if result.passed else "FAIL",
-                str(result.n),
-                "in-sample" if result.subject.in_sample else "no refit",
-                _figure(result.r2),
-                _figure(result.rmse),
-                ", ".join(result.subject.macros),
-                style=None if result.passed else "red",
-            )
-        console.print(table)
-        console.print(f"{len(results) - len(failed)} of {len(results)} bounds met")
+        for subject, measured in groupby(results, key=lambda result: result.subject):
+            _print_subject(subject, list(measured))
+        console.print(f"{len(results) - len(failed)} of {len(results)} bounds met", highlight=False)
     if failed:
         raise typer.Exit(1)
 
@@ -106,6 +94,25 @@ def curve(
     console.print(table)
 
 
+def _print_subject(subject: Subject, measured: list[Oracle]) -> None:
+    """One data set: what it was held against, each measure with its bound, and where the model is wrong."""
+    fit = "in-sample" if subject.in_sample else "no refit"
+    errors = [f"{name} {value:.3f}" for name, value in (("R²", measured[0].r2), ("RMSE", measured[0].rmse)) if value]
+    about = ", ".join([f"n {measured[0].n}", fit, *errors])
+    console.print(f"[bold]{escape(subject.dataset)}[/bold]  {about}", highlight=False)
+    table = Table.grid(padding=(0, 2))
+    for width in (4, 46, 8, 10):
+        table.add_column(width=width)
+    for result in measured:
+        style = None if result.passed else "red"
+        verdict = "pass" if result.passed else "FAIL"
+        table.add_row(verdict, result.measure, f"{result.value:.3g}", result.bound, style=style)
+    console.print(Padding(table, (0, 0, 0, 2)))
+    notes = [f"{subject.model}: {', '.join(subject.macros)}", *([f"but: {subject.note}"] if subject.note else [])]
+    for note in notes:
+        console.print(Padding(Text(note, style="dim"), (0, 0, 0, 8)))
+
+
 def _delays(text: str) -> list[float]:
     try:
         delays = [float(part) for part in text.split(",")]
@@ -121,10 +128,6 @@ def _duration(seconds: float) -> str:
         if seconds >= size:
             return f"{seconds / size:.3g} {unit}"
     return f"{seconds:g} s"
-
-
-def _figure(value: float | None) -> str:
-    return "" if value is None else f"{value:.3f}"
 
 
 def _print_json(value: Any) -> None:

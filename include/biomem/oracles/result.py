@@ -12,7 +12,7 @@ class Subject:
 
     `in_sample` says whether a constant of the model was fitted to these very data. `confidence` is that of the
     published figures: high from the authors' own tables, medium where only orderings and rough sizes may be trusted.
-    `model` names the dbt model that computes with `macros`.
+    `model` names the dbt model that computes with `macros`; `note` says where the model is wrong all the same.
     """
 
     dataset: str
@@ -21,6 +21,7 @@ class Subject:
     model: str
     macros: tuple[str, ...]
     confidence: str = "high"
+    note: str = ""
 
 
 @dataclass(frozen=True)
