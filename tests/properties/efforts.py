@@ -5,6 +5,9 @@ from __future__ import annotations
 import pytest
 from hypothesis import HealthCheck, settings
 
+# the first test of a session waits for the recording too, perhaps on a busy machine
+PATIENCE_S = 1200
+
 # an example builds models: slow data and large ones are no sign of anything
 _COMMON = {"deadline": None, "suppress_health_check": list(HealthCheck)}
 
@@ -14,7 +17,11 @@ def tried(quick: int, thorough: int) -> pytest.MarkDecorator:
     return pytest.mark.parametrize(
         "effort",
         [
-            pytest.param(settings(max_examples=quick, derandomize=True, database=None, **_COMMON), id="quick"),
+            pytest.param(
+                settings(max_examples=quick, derandomize=True, database=None, **_COMMON),
+                id="quick",
+                marks=pytest.mark.timeout(PATIENCE_S),
+            ),
             pytest.param(
                 settings(max_examples=thorough, print_blob=True, **_COMMON),
                 id="thorough",

@@ -7,7 +7,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from efforts import tried
+from efforts import PATIENCE_S, tried
 from event_logs import DAY_S, Access, Log, Memory, as_ofs, instant, logs
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,6 +16,8 @@ from states import difference, state
 if TYPE_CHECKING:
     from hypothesis import settings
     from recorded_models import World
+
+pytestmark = pytest.mark.timeout(PATIENCE_S)
 
 AS_OF = instant(30 * DAY_S)
 # of what lies in the future these have rows, or counts; an agent's clock runs before its first memory

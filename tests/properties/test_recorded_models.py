@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import pytest
 from biomem.settings import load_settings
 from biomem.warehouse.connection import open_warehouse
 from biomem.warehouse.context import STAGES, begin_stage, complete_stage
 from biomem.warehouse.transform import run_models
+from efforts import PATIENCE_S
 from event_logs import DAY_S, LONG, Access, Log, Memory, instant, pull
 from states import difference, state
 
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from recorded_models import World
+
+pytestmark = pytest.mark.timeout(PATIENCE_S)
 
 FIRST = Log(
     tuple(
