@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from biomem.oracles.macros import EquationMacros
+from biomem.warehouse.connection import without_progress_bar
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +30,7 @@ def predict_retention(
         "ebbinghaus": equations("ebbinghaus_retention", "elapsed_s"),
         "short_term": equations("short_term_retention", "elapsed_s"),
     }
-    with duckdb.connect(config={"threads": 1}) as connection:
+    with without_progress_bar(duckdb.connect(config={"threads": 1})) as connection:
         rows = connection.execute(
             f"select {curves[profile]} from (select unnest($seconds::double[]) as elapsed_s)",
             {"seconds": list(seconds)},

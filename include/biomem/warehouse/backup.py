@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from biomem import __version__
 from biomem.errors import InputError, WarehouseError
 from biomem.warehouse import rebuild, removal, schema
-from biomem.warehouse.connection import open_warehouse
+from biomem.warehouse.connection import open_warehouse, without_progress_bar
 from biomem.warehouse.lock import warehouse_lock
 
 if TYPE_CHECKING:
@@ -241,7 +241,7 @@ def _numbered(path: Path) -> Iterator[Path]:
 def _version_of(copy: Path) -> int:
     import duckdb
 
-    with duckdb.connect(str(copy), read_only=True) as con:
+    with without_progress_bar(duckdb.connect(str(copy), read_only=True)) as con:
         return schema.schema_version(con)
 
 

@@ -94,6 +94,12 @@ def _root(error: BaseException) -> str:
     return str(error).strip().splitlines()[0]
 
 
+def without_progress_bar(con: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
+    """Keep DuckDB from drawing a bar on stdout during a long query, in the midst of the JSON that belongs there."""
+    con.execute("set enable_progress_bar = false")
+    return con
+
+
 @contextmanager
 def transaction(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
     """Commit the block's statements together, or none of them."""
@@ -136,6 +142,7 @@ def _connect(path: Path, read_only: bool, wait_s: float) -> duckdb.DuckDBPyConne
 def _configure(con: duckdb.DuckDBPyConnection, settings: Settings) -> None:
     import duckdb
 
+    without_progress_bar(con)
     try:
         # SET after connecting: connect(config=...) would refuse a second connection with other settings
         con.execute(f"set max_memory = {quote_literal(settings.max_memory)}")

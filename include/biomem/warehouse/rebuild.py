@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from biomem.errors import WarehouseError
 from biomem.parameters import params_hash
 from biomem.warehouse.compare import differing_rows, fingerprint, freeze_views
-from biomem.warehouse.connection import open_warehouse, quote_identifier
+from biomem.warehouse.connection import open_warehouse, quote_identifier, without_progress_bar
 from biomem.warehouse.context import STAGES, begin_stage, complete_stage
 from biomem.warehouse.transform import model_names, run_models
 
@@ -136,7 +136,7 @@ def run_stage(
 def _compare(lived: Settings, rebuilt: Settings, model: str, report: Report) -> ModelComparison:
     import duckdb
 
-    with duckdb.connect() as con:
+    with without_progress_bar(duckdb.connect()) as con:
         con.execute("set timezone = 'UTC'")
         for name, settings in (("lived", lived), ("rebuilt", rebuilt)):
             path = str(settings.warehouse_path).replace("'", "''")

@@ -133,3 +133,8 @@ def test_a_failed_transaction_leaves_nothing(con):
     with pytest.raises(duckdb.ConversionException):
         insert_and_fail(con)
     assert con.execute("select count(*) from raw.agents").fetchone() == (0,)
+
+
+def test_a_long_query_draws_no_bar_on_stdout(settings):
+    with open_warehouse(settings) as con:
+        assert con.execute("select current_setting('enable_progress_bar')").fetchone() == (False,)
