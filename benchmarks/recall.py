@@ -198,6 +198,7 @@ def _ask(dsn: str, folder: Path, options: argparse.Namespace, rate: float | None
         ]
         before = _cpu_seconds(folder)
         output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        _wait_for_backends(dsn)
         spent = _cpu_seconds(folder) - before
         taken = sorted(
             int(line.split()[2]) / 1000 for log in Path(scratch).glob("log*") for line in log.read_text().splitlines()
@@ -215,6 +216,15 @@ def _ask(dsn: str, folder: Path, options: argparse.Namespace, rate: float | None
         "max_ms": round(taken[-1], 2),
         "server_cpu_ms_per_question": round(1000 * spent / len(taken), 3),
     }
+
+
+def _wait_for_backends(dsn: str) -> None:
+    """A backend's CPU time is counted once the server has seen its end."""
+    with psycopg.connect(dsn, autocommit=True) as pg:
+        while pg.execute(
+            "select 1 from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()"
+        ).fetchone():
+            time.sleep(0.05)
 
 
 def _cpu_seconds(folder: Path) -> float:
