@@ -250,7 +250,7 @@ def test_each_cursor_has_its_own_settings(settings, map_source):
     ],
 )
 def test_the_sources_own_embedding_is_pulled(pg, pull, raw, kind, value, expected):
-    pg.execute("create schema extensions; create extension vector schema extensions")
+    pg.execute("drop extension if exists vector; create schema extensions; create extension vector schema extensions")
     kind = f"extensions.{kind}" if kind in ("vector", "halfvec") else kind
     pg.execute(f"create table memories (id int primary key, content text, occurred_at timestamptz, embedding {kind})")
     pg.execute("insert into memories values (1, 'x', %s, %s), (2, 'y', %s, null)", [T, value, T])
