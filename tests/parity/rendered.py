@@ -32,6 +32,16 @@ def _compiled(source: str) -> Any:
     return Environment(undefined=StrictUndefined, extensions=["jinja2.ext.do"]).compile(source)
 
 
+class Refused(Exception):
+    """What dbt raises when a macro stops the build."""
+
+
+class _Exceptions:
+    @staticmethod
+    def raise_compiler_error(message: str) -> None:
+        raise Refused(message)
+
+
 class Rendered:
     """Macros as functions from SQL expressions to SQL, and models as SQL; `overrides` replaces parameters."""
 
@@ -51,6 +61,7 @@ class Rendered:
             "load_relation": lambda relation: relation,
             "execute": True,
             "config": lambda **_: "",
+            "exceptions": _Exceptions,
         }
         for source in sources:
             self.macros.update(vars(self._template(source).module))

@@ -61,7 +61,7 @@ PARITIES = {
     "salience_grade": _grid(retention.salience_grade, "double", (*SHARES, 0.249999, 0.499999, 0.75, 0.999999)),
     "first_stability": _grid(retention.first_stability, "double double", FIRST_GRADES, SHARES),
     "first_difficulty": _grid(retention.first_difficulty, "double", FIRST_GRADES),
-    "next_difficulty": _grid(retention.next_difficulty, "double integer", DIFFICULTIES, GRADES),
+    "next_difficulty": _grid(retention.next_difficulty, "double integer", (*DIFFICULTIES, 12.0), GRADES),
     "next_stability": _grid(
         retention.next_stability, "double double double integer", STABILITIES, DIFFICULTIES, DAYS, GRADES
     ),
@@ -77,6 +77,7 @@ PARITIES = {
             (None, 5.0, [5.0]),
             (0, None, []),
             (1, 0.0, [0.0]),
+            (3, 90.0, None),
             (1, 90.0, [90.0]),
             (3, 90.0, [90.0, 30.0, 0.01]),
             (10, 1e6, [float(age) for age in range(1, 11)]),
@@ -193,3 +194,10 @@ def test_the_shipped_parameters_are_the_functions_defaults() -> None:
                 assert variables[RENAMED[name]] == parameter.default, name
             elif parameter.kind is parameter.KEYWORD_ONLY and name not in {"weights", "salience_weights"}:
                 assert variables[name] == parameter.default, name
+
+
+def test_what_a_text_does_not_tell_adds_nothing_to_its_salience(con: duckdb.DuckDBPyConnection) -> None:
+    rendered = Rendered()
+    nulls = rendered("salience", "null", *["null"] * 5, "null")
+    zeros = rendered("salience", "null", *["0"] * 5, "false")
+    assert con.execute(f"select {nulls}, {zeros}").fetchall() == [(0.0, 0.0)]

@@ -11,6 +11,7 @@ import yaml
 from biomem.errors import ConfigurationError
 from biomem.parameters import load_parameters, params_hash
 from biomem.settings import PROJECT_ROOT, Settings, load_settings
+from rendered import Refused, Rendered
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,6 +62,35 @@ def test_a_value_out_of_range_is_refused_with_its_name_and_what_is_allowed(
     project["vars"][name] = value
     with pytest.raises(ConfigurationError, match=rf"parameter {name}.* is .*, it must be .*; set it in .*dbt_project"):
         load_parameters(settings_for(project, tmp_path))
+
+
+@pytest.mark.parametrize(("name", "value"), OUT_OF_RANGE)
+def test_the_build_is_stopped_by_what_the_command_line_refuses(name: str, value: Any) -> None:
+    rendered = Rendered(**{name: value})
+    rendered.vars["parameters"] = documentation()
+    with pytest.raises(
+        Refused, match=rf"parameter {name}.* is .*, it must be .*; set it in dbt_project.yml under vars"
+    ):
+        rendered("validate_parameters")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("memory_budget", None), ("memory_budget", 1.0), ("memory_budget", 2), ("fsrs_weights", None)]
+)
+def test_the_build_accepts_what_is_allowed_to_the_edge(name: str, value: Any) -> None:
+    rendered = Rendered()
+    rendered.vars |= {"parameters": documentation(), name: value if name != "fsrs_weights" else highest_weights()}
+    assert rendered("validate_parameters") == ""
+
+
+def documentation() -> dict[str, Any]:
+    project = yaml.safe_load((PROJECT_ROOT / "dbt" / "dbt_project.yml").read_text(encoding="utf-8"))
+    return dict(project["vars"]["parameters"])
+
+
+def highest_weights() -> list[float]:
+    """Each weight at the upper end of its own range: a bound of another weight would refuse one of them."""
+    return list(documentation()["fsrs_weights"]["high"])
 
 
 def test_dbt_refuses_what_the_command_line_refuses(scratch_project: ScratchProject) -> None:

@@ -10,7 +10,7 @@
 {%- macro base_level_of(access_count, first_age_s, ages) -%}
     {%- set decay = parameter('base_level_decay') -%}
     {%- set exact = "coalesce(list_sum(list_transform({0}, lambda age: pow(age, -{1}))), 0e0)".format(ages, decay) -%}
-    {%- set older = "(({0}) - coalesce(len({1}), 0))".format(access_count, ages) -%}
+    {%- set older = "(({0}) - len({1}))".format(access_count, ages) -%}
     {%- set oldest = "coalesce(list_max(" ~ ages ~ "), .05e0)" -%}
     {%- set first = first_age_s ~ "::double" -%}
     (case
