@@ -38,7 +38,8 @@ PUBLISHED = """
         ('milo', 1, 'm1', -1.5, '2026-01-01+00', 'r', 'p', '2026-01-02+00');
     insert into memory.decisions
     values ('d1', 'a1', null, 'ada', 'nightly_decay', 'demote', '2026-01-09 02:00+00',
-        '{"retention": 0.59, "stability_days": 2.3, "last_accessed_at": "2026-01-01 00:00:00+00"}', 0.6, 'forgotten', null, true, 'r', 'p', '2026-01-09+00');
+        '{"retention": 0.59, "stability_days": 2.3, "last_accessed_at": "2026-01-01 00:00:00+00"}', 0.6,
+        'forgotten', null, true, 'r', 'p', '2026-01-09+00');
     insert into memory.runs (publish_id, run_id, stage, as_of, params_hash, changed_tables, rows_written, rows_deleted)
     values ('p1', 'r', 'short_term_memory', '2026-01-02+00', 'p', '{memories}', 3, 0);
 """

@@ -47,7 +47,8 @@ PUBLISHED = """
     insert into memory.access_log (memory_id, agent_id, accessed_at) values ('a1', 'ada', '2026-01-03+00');
     insert into memory.decisions
     values ('d1', 'a9', null, 'ada', 'nightly_decay', 'demote', '2026-01-09 02:00+00',
-        '{"retention": 0.59, "stability_days": 2.3, "last_accessed_at": "2026-01-01 00:00:00+00"}', 0.6, 'forgotten', null, true, 'r1', 'p', '2026-01-10+00');
+        '{"retention": 0.59, "stability_days": 2.3, "last_accessed_at": "2026-01-01 00:00:00+00"}', 0.6,
+        'forgotten', null, true, 'r1', 'p', '2026-01-10+00');
     insert into memory.health
     values ('ada', 'long_term_memory', 'live', '2026-01-10+00', 54, 'r1', 'p', '2026-01-10+00'),
         ('ada', 'long_term_memory', 'forgotten', '2026-01-10+00', 6, 'r1', 'p', '2026-01-10+00'),
