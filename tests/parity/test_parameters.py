@@ -83,6 +83,17 @@ def test_the_build_accepts_what_is_allowed_to_the_edge(name: str, value: Any) ->
     assert rendered("validate_parameters") == ""
 
 
+def test_dbt_says_of_a_budget_what_the_command_line_says(project: dict[str, Any], tmp_path: Path) -> None:
+    project["vars"]["memory_budget"] = 1.5
+    with pytest.raises(ConfigurationError) as on_the_command_line:
+        load_parameters(settings_for(project, tmp_path))
+    rendered = Rendered(memory_budget=1.5)
+    rendered.vars["parameters"] = documentation()
+    with pytest.raises(Refused) as in_dbt:
+        rendered("validate_parameters")
+    assert str(in_dbt.value).split(";")[0] in str(on_the_command_line.value)
+
+
 def documentation() -> dict[str, Any]:
     project = yaml.safe_load((PROJECT_ROOT / "dbt" / "dbt_project.yml").read_text(encoding="utf-8"))
     return dict(project["vars"]["parameters"])

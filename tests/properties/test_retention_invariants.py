@@ -39,7 +39,7 @@ gaps_days = st.one_of(st.sampled_from([0.0, 1e-6, 0.5, 1.0, 30.0]), st.floats(0,
 grades = st.sampled_from([1, 2, 3, 3, 4])
 
 
-@tried(quick=8, thorough=300)
+@tried(quick=5, thorough=300)
 def test_every_probability_and_strength_lies_between_0_and_1_for_any_events(world: World, effort: settings) -> None:
     @effort
     @given(log=logs(), as_of=as_ofs)
