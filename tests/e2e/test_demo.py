@@ -94,7 +94,9 @@ def test_every_task_of_every_rhythm_ran_in_airflow(report: dict[str, Any]) -> No
     manifest = json.loads(load_settings().manifest_path.read_text())
     models = {node["name"] for node in manifest["nodes"].values() if node["resource_type"] == "model"}
     assert models <= {task for _, task in states}
-    assert all(task["seconds"] > 0 for one in runs for task in one["tasks"])
+    # where the pulls come together there is nothing to do, and no worker does it
+    worked = [task for one in runs for task in one["tasks"] if task["task_id"] != "all_pulled"]
+    assert all(task["seconds"] > 0 for task in worked)
 
 
 def test_the_report_counts_what_came_in_and_what_is_remembered(report: dict[str, Any]) -> None:
