@@ -161,3 +161,12 @@ def test_a_sum_is_the_same_in_any_order_and_exact_to_eighteen_digits(con: duckdb
     assert len(set(sums)) == 1
     assert sums[0] == pytest.approx(float(exact), rel=1e-15)
     assert con.execute(f"select {expression} from (select unnest([1e-18, 3e-18]) as x)").fetchall()[0][0] == 4e-18
+
+
+@pytest.mark.parametrize("session_zone", ["UTC", "America/New_York", "Asia/Kolkata"])
+def test_an_instant_is_the_same_text_in_any_session(session_zone: str, con: duckdb.DuckDBPyConnection) -> None:
+    con.execute(f"set TimeZone = '{session_zone}'")
+    expression, found = Rendered()("utc_text", "make_timestamptz(x)"), instants()
+    texts = [con.execute(f"select {expression} from (select ? as x)", [us(each)]).fetchall()[0][0] for each in found]
+    assert texts == [instant.isoformat(timespec="microseconds") for instant in found]
+    assert [datetime.fromisoformat(text) for text in texts] == found

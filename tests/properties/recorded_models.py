@@ -124,6 +124,7 @@ class World:
         """Forget everything, as if nothing had ever been pulled."""
         for schema, table in self.tables:
             self.con.execute(f'delete from warehouse."{schema}"."{table}"')
+        self.con.execute("set TimeZone = 'UTC'")
         self.runs = 0
         return self
 

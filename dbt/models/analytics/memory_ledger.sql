@@ -109,9 +109,13 @@ decisions as (
         demoted_at,
         case
             when position is null then
-                json_object('retention', retention, 'stability_days', stability_days, 'last_accessed_at', last_accessed_at)
+                json_object(
+                    'retention', retention, 'stability_days', stability_days,
+                    'last_accessed_at', {{ utc_text('last_accessed_at') }}
+                )
             else json_object(
-                'retention', retention, 'stability_days', stability_days, 'last_accessed_at', last_accessed_at,
+                'retention', retention, 'stability_days', stability_days,
+                'last_accessed_at', {{ utc_text('last_accessed_at') }},
                 'rank', position, 'budget', kept, 'memories', memories,
                 'retention_expected', expected_retention,
                 'horizon_days', {{ parameter('memory_budget_horizon_days') }}
@@ -131,7 +135,7 @@ decisions as (
         null,
         lapse,
         restored_at,
-        json_object('demoted_at', demoted_at),
+        json_object('demoted_at', {{ utc_text('demoted_at') }}),
         null,
         'live'
     from lapses
