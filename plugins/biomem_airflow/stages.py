@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,11 @@ from cosmos.operators.local import AbstractDbtLocalBase, DbtRunLocalOperator, Db
 from biomem_airflow.preload import parsed_manifest
 
 if TYPE_CHECKING:
+    import os
+
+    from airflow.sdk import Context
     from cosmos.dbt.graph import DbtNode
+    from cosmos.hooks.subprocess import FullOutputSubprocessResult
     from dbt.cli.main import dbtRunnerResult
 
 MODELS = "models"
@@ -30,12 +35,36 @@ FULL_REFRESH = "{{ params.full_refresh and not params.agent_id }}"
 
 
 class _ParsedProject(AbstractDbtLocalBase):  # type: ignore[misc]
-    """Hands dbt the project as the scheduler parsed it, so that no task has to read it again (.4 s each)."""
+    """Runs dbt on the project as the scheduler parsed it: no task copies it or reads it again (a second of CPU each).
 
-    def run_dbt_runner(self, command: list[str], env: dict[str, str], cwd: str, **kwargs: Any) -> dbtRunnerResult:
-        runner = get_runner()
-        runner.manifest = parsed_manifest()
-        return super().run_dbt_runner(command, env, cwd, **kwargs)
+    Without that parse, or after a change of the project, Cosmos does what it always does.
+    """
+
+    def run_command(
+        self,
+        cmd: list[str],
+        env: dict[str, str | bytes | os.PathLike[Any]],
+        context: Context,
+        **kwargs: Any,
+    ) -> FullOutputSubprocessResult | dbtRunnerResult | str:
+        parsed = parsed_manifest()
+        if parsed is None:
+            return super().run_command(cmd, env, context, **kwargs)
+        get_runner().manifest = parsed
+        with tempfile.TemporaryDirectory() as scratch:
+            result = self.invoke_dbt(
+                command=[
+                    *(*cmd, *self._generate_dbt_flags(self.project_dir, self.profile_config.profiles_yml_filepath)),
+                    *("--target-path", f"{scratch}/target", "--log-path", f"{scratch}/logs"),
+                ],
+                env={name: str(value) for name, value in env.items()},
+                cwd=self.project_dir,
+                context=context,
+            )
+            # shows what was run in the UI
+            self._handle_post_execution(scratch, context)
+        self.handle_exception(result)
+        return result
 
 
 class RunModelOperator(_ParsedProject, DbtRunLocalOperator):  # type: ignore[misc]
