@@ -40,7 +40,9 @@ def fingerprint(con: duckdb.DuckDBPyConnection, database: str, model: str) -> Fi
     return Fingerprint(*row)
 
 
-def differing_rows(con: duckdb.DuckDBPyConnection, model: str) -> list[dict[str, Any]]:
+def differing_rows(
+    con: duckdb.DuckDBPyConnection, model: str, sides: tuple[str, str] = ("incremental", "rebuilt")
+) -> list[dict[str, Any]]:
     """The first rows of `model` that databases `lived` and `rebuilt` do not share, each with the side it is on."""
     columns = _columns(con, "lived", model)
     others = _columns(con, "rebuilt", model)
@@ -63,7 +65,7 @@ def differing_rows(con: duckdb.DuckDBPyConnection, model: str) -> list[dict[str,
     names = [name for name, _ in columns]
     return [
         {"side": side, **dict(zip(names, row, strict=True))}
-        for side, rows in (("incremental", only_left), ("rebuilt", only_right))
+        for side, rows in zip(sides, (only_left, only_right), strict=True)
         for row in sorted(rows, key=repr)[:SHOWN_ROWS]
     ]
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 import os
 import tempfile
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from biomem.errors import WarehouseError
+from biomem.warehouse.context import STAGES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,8 +46,30 @@ def run_models(settings: Settings, *arguments: str, command: str = "run") -> dic
 
 def model_names(settings: Settings) -> list[str]:
     """Names of all models of the project, in alphabetical order."""
-    nodes = _manifest(settings.dbt_dir).nodes.values()
-    return sorted(node.name for node in nodes if node.resource_type == "model")
+    return sorted(lineage(settings))
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model of the project: its stage, the models that it reads, and whether it is a view, which stores nothing."""
+
+    stage: str
+    parents: tuple[str, ...]
+    is_view: bool
+
+
+def lineage(settings: Settings) -> dict[str, Model]:
+    """Every model of the project by name."""
+    nodes = _manifest(settings.dbt_dir).nodes
+    models = {name: node for name, node in nodes.items() if node.resource_type == "model"}
+    return {
+        node.name: Model(
+            next(stage for stage in STAGES if stage in node.tags),
+            tuple(models[parent].name for parent in node.depends_on.nodes if parent in models),
+            node.config.materialized == "view",
+        )
+        for node in models.values()
+    }
 
 
 @lru_cache(maxsize=4)

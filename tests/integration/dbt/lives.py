@@ -9,6 +9,7 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 import yaml
+from biomem.parameters import params_hash
 from biomem.settings import load_settings
 from biomem.warehouse.connection import open_warehouse
 from biomem.warehouse.context import STAGES, begin_stage, complete_stage
@@ -126,7 +127,13 @@ class Life:
         run_id = f"run-{self.runs}"
         with self.open() as con:
             start = begin_stage(
-                con, stage, run_id=run_id, as_of=as_of, params_hash="test", agent_id=agent_id, full_refresh=full_refresh
+                con,
+                stage,
+                run_id=run_id,
+                as_of=as_of,
+                params_hash=params_hash(self.settings),
+                agent_id=agent_id,
+                full_refresh=full_refresh,
             )
         if start.status != "ready":
             return start.status

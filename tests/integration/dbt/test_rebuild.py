@@ -91,3 +91,20 @@ def test_any_interleaving_of_pulls_and_runs_equals_a_rebuild(life: Life, seed: i
 def test_many_interleavings_equal_a_rebuild(life: Life, seed: int) -> None:
     _interleave(life, seed, steps=6)
     _assert_equal(life)
+
+
+def test_a_row_that_was_altered_by_hand_is_named(life: Life) -> None:
+    """In a table that is made anew by each run as in one that grows."""
+    life.pull(
+        [{"memory_id": f"m{n}", "content": f"note {n}", "session_id": "s", "occurred_at": day(n)} for n in range(4)],
+        [(f"m{n}", day(n + hours / 24)) for n in range(4) for hours in range(1, 9)],
+    )
+    for stage in STAGES:
+        life.run(stage, day(20))
+    altered = {"association_homeostasis": "trace", "memory_histories": "grade", "memory_traces": "stability_days"}
+    with life.open() as con:
+        for model, column in altered.items():
+            assert con.execute(f"select 1 from {model} where memory_id = 'm1' and {column} > 0").fetchone()
+            con.execute(f"update {model} set {column} = 2 * {column} where memory_id = 'm1'")
+    found = {each.model: each.differences for each in verify(life.settings) if each.verdict == "different"}
+    assert {model: {row["memory_id"] for row in found[model]} for model in altered} == dict.fromkeys(altered, {"m1"})
