@@ -31,6 +31,7 @@ QUICK = {
     "equations": ["test_macros.py"],
     "fold": ["test_lives.py"],
     "repeats": ["test_text_macros.py", "test_lives.py"],
+    "salience": ["test_text_macros.py"],
     "semantic": ["test_time_macros.py", "test_text_macros.py", "test_lives.py"],
     "time": ["test_time_macros.py"],
     "warehouse": ["test_lives.py"],

@@ -105,3 +105,37 @@ def test_names_are_capitals_in_a_row_and_marked_where_they_open_a_sentence(
     assert len(value(con, rendered("read_words", "x"), "ab " * 10_000)[-1]) == 2
     assert len(value(con, rendered("read_words", "x"), "a " * 10_001)) == 10_000
     assert value(con, "x in " + rendered("stop_words"), "yourselves") is True
+
+
+def test_a_name_goes_on_in_the_next_line(rendered: Rendered, con: duckdb.DuckDBPyConnection) -> None:
+    assert [name.strip() for name in value(con, rendered("read_names", "x"), "they met Old\nTom there")] == ["Old Tom"]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("Bo: It rains. Why? Who knows", " It rains.  Who knows"),
+        ("Bob: It rains", "Bob: It rains"),
+        ("Bo:Здравствуй？", " "),
+        ("Bo:" + "x" * 10_001, "x" * 10_000),
+        ("y" * 10_001, "y" * 10_000),
+        (None, None),
+    ],
+)
+def test_what_a_text_tells_is_what_it_does_not_ask_without_its_speaker(
+    text: str | None, told: str | None, rendered: Rendered, con: duckdb.DuckDBPyConnection
+) -> None:
+    assert value(con, rendered("told_text", "x", "'Bo'"), text) == told
+
+
+def test_neighbours_stand_beside_a_memory_in_its_session_on_its_day(
+    rendered: Rendered, con: duckdb.DuckDBPyConnection
+) -> None:
+    lines = [("s", 1), ("s", 1), ("s", 1), ("s", 2), ("t", 2), (None, 2), (None, 2)]
+    found = con.execute(
+        f"select {rendered('count_neighbours')} from (select unnest($sessions::varchar[]) as session_id, "
+        "unnest($days::integer[]) as day, generate_subscripts($days, 1) as line) "
+        "window session_order as (partition by session_id order by line) order by line",
+        {"sessions": [session for session, _ in lines], "days": [day for _, day in lines]},
+    ).fetchall()
+    assert [count for (count,) in found] == [1, 2, 1, 0, 0, 0, 0]
