@@ -8,7 +8,10 @@
 
 with clock as (
 
-    select agent_id, as_of
+    select
+        agent_id,
+        as_of,
+        row_number() over () as agent_no
     from {{ ref('stg_clock') }}
     where
         stage = 'consolidation'
@@ -69,7 +72,7 @@ reopened_sessions as (
 windows as (
 
     select
-        windows.agent_id,
+        clock.agent_no,
         epoch_us(windows.window_start) as window_us,
         numbered.memory_no,
         windows.is_accessed,
@@ -93,8 +96,8 @@ windows as (
 held_together as (
 
     select
-        one.memory_no as no_a,
-        other.memory_no as no_b,
+        least(one.memory_no, other.memory_no) as no_a,
+        greatest(one.memory_no, other.memory_no) as no_b,
         one.window_us,
         greatest(one.accessed_us, other.accessed_us) as coactive_us,
         {{ coactivation('(one.accessed_us - other.accessed_us) / 1e6') }} as nearness,
@@ -102,9 +105,9 @@ held_together as (
     from windows as one
     inner join windows as other
         on one.window_us = other.window_us
-        and one.agent_id = other.agent_id
-        and one.memory_no < other.memory_no
-    where one.is_accessed or other.is_accessed
+        and one.agent_no = other.agent_no
+        and (one.memory_no < other.memory_no or (not other.is_accessed and one.memory_no > other.memory_no))
+    where one.is_accessed
 
 ),
 

@@ -11,7 +11,10 @@
 
 with recursive clock as (
 
-    select *
+    select
+        agent_id,
+        as_of,
+        row_number() over () as agent_no
     from {{ ref('stg_clock') }}
     where stage = 'consolidation'
 
@@ -23,6 +26,7 @@ subjects as materialized (
         row_number() over () as memory_no,
         histories.memory_id,
         histories.agent_id,
+        clock.agent_no,
         histories.grade,
         histories.arousal,
         {{ association_reach('salience.neighbours') }} as reach,
@@ -48,53 +52,96 @@ needed as (
 
 {{ slept('slept', 'needed') }},
 
-due as (
+due as materialized (
 
     select
-        subjects.memory_id,
-        subjects.agent_id,
+        slept.memory_no,
+        subjects.agent_no,
         subjects.as_of_us,
         slept.instant_us as due_us,
-        cast(date '1970-01-01' + cast({{ local_day('slept.instant_us') }} as integer) as date) as sleep_date,
         {{ replay_priority('slept.retention', 'slept.need', 'subjects.arousal') }} as priority,
         slept.retention,
         slept.need,
-        {{ consolidation_gain(replay_priority('slept.retention', 'slept.need', 'subjects.arousal')) }} as gain,
         slept.stability_days,
-        slept.consolidation_sum,
-        {{ consolidation_strength('slept.consolidation_sum') }} as consolidation
+        slept.consolidation_sum
     from slept
     inner join subjects
         on slept.memory_no = subjects.memory_no
 
 ),
 
--- A cycle has room for so many replays of an agent. What does not fit waits for the next one with room, in the order in
--- which it fell due and then of priority: the place of the n-th in that queue is n more than that of the first in it.
+-- A cycle has room for so many replays of an agent. Where none is ever short of it, each is served when it falls due.
+crowded as (
+
+    select distinct agent_no
+    from (
+        select agent_no
+        from due
+        group by agent_no, due_us
+        having count(*) > {{ batch }}
+    )
+
+),
+
+-- What does not fit waits for the next cycle with room, in the order in which it fell due and then of priority: the place
+-- of the n-th in that queue is n more than that of the first in it.
 queued as (
 
     select
-        *,
-        row_number() over (partition by agent_id order by due_us, priority desc, memory_id) as place,
-        (due_us - min(due_us) over (partition by agent_id)) // {{ cycle_us }} as cycle
+        due.*,
+        row_number() over (
+            partition by due.agent_no order by due.due_us, due.priority desc, subjects.memory_id
+        ) as place,
+        (due.due_us - min(due.due_us) over (partition by due.agent_no)) // {{ cycle_us }} as cycle
     from due
+    inner join subjects
+        on due.memory_no = subjects.memory_no
+    where due.agent_no in (select crowded.agent_no from crowded)
+
+),
+
+served as (
+
+    select
+        *,
+        due_us as served_us
+    from due
+    where agent_no not in (select crowded.agent_no from crowded)
+
+    union all
+
+    select
+        * exclude (place, cycle, served_cycle),
+        due_us + (served_cycle - cycle) * {{ cycle_us }} as served_us
+    from (
+        select
+            *,
+            (place + max(cycle * {{ batch }} - place) over (
+                partition by agent_no order by place rows unbounded preceding
+            )) // {{ batch }} as served_cycle
+        from queued
+    )
 
 ),
 
 replays as (
 
     select
-        * exclude (as_of_us, due_us, place, cycle, served_cycle),
-        make_timestamptz(due_us + (served_cycle - cycle) * {{ cycle_us }}) as cycle_at
-    from (
-        select
-            *,
-            (place + max(cycle * {{ batch }} - place) over (
-                partition by agent_id order by place rows unbounded preceding
-            )) // {{ batch }} as served_cycle
-        from queued
-    )
-    where due_us + (served_cycle - cycle) * {{ cycle_us }} <= as_of_us
+        subjects.memory_id,
+        subjects.agent_id,
+        make_timestamptz(served.served_us) as cycle_at,
+        cast(date '1970-01-01' + cast({{ local_day('served.due_us') }} as integer) as date) as sleep_date,
+        served.priority,
+        served.retention,
+        served.need,
+        {{ consolidation_gain('served.priority') }} as gain,
+        served.stability_days,
+        served.consolidation_sum,
+        {{ consolidation_strength('served.consolidation_sum') }} as consolidation
+    from served
+    inner join subjects
+        on served.memory_no = subjects.memory_no
+    where served.served_us <= served.as_of_us
 
 ),
 

@@ -1,9 +1,4 @@
-{{
-    config(
-        materialized='table',
-        indexes=[{'columns': ['source_id']}]
-    )
-}}
+{{ config(materialized='table') }}
 
 with long_term as (
 
