@@ -1,7 +1,11 @@
-"""The model's parameters: the `vars` of dbt_project.yml, which document their own units, ranges and sources."""
+"""The model's parameters: the `vars` of dbt_project.yml, which document their own units, ranges and sources.
+
+A home may set its own values (`biomem.overrides`); they are checked like those of the project.
+"""
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 from dataclasses import dataclass
@@ -11,8 +15,11 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import yaml
 
 from biomem.errors import ConfigurationError
+from biomem.overrides import Change, read_changes, read_overrides, save_change
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
     from pathlib import Path
 
     from biomem.settings import Settings
@@ -54,11 +61,16 @@ class Parameter:
 
 
 def load_parameters(settings: Settings) -> dict[str, Parameter]:
-    """Every parameter by name, in the file's order, checked.
+    """Every parameter by name, in the file's order, checked; where the home sets a value of its own, that one.
 
-    Raises ConfigurationError when the file cannot be read, a parameter is missing or undocumented, or a value is out of
+    Raises ConfigurationError when a file cannot be read, a parameter is missing or undocumented, or a value is out of
     its range.
     """
+    return parameters_with(settings, read_overrides(settings))
+
+
+def parameters_with(settings: Settings, overrides: Mapping[str, Any]) -> dict[str, Parameter]:
+    """Every parameter as it would be if the home set `overrides` and nothing else. Raises as `load_parameters` does."""
     path = settings.dbt_dir / "dbt_project.yml"
     variables = _read_vars(path)
     documented = variables.pop(DOCUMENTED, None) or {}
@@ -69,14 +81,56 @@ def load_parameters(settings: Settings) -> dict[str, Parameter]:
         )
     if missing := sorted(set(documented) - set(variables)):
         raise ConfigurationError(f"{path} does not set {', '.join(missing)}; add it under vars")
+    own = settings.parameters_path
+    if unknown := sorted(set(overrides) - set(documented)):
+        near = difflib.get_close_matches(unknown[0], documented, n=3)
+        hint = f"did you mean {' or '.join(near)}? " if near else ""
+        raise ConfigurationError(
+            f"there is no parameter {', '.join(unknown)}; {hint}`biomem params` lists all ({own} sets this home's)"
+        )
+    values = {**variables, **overrides}
     parameters = {
-        name: Parameter(name=name, value=variables[name], **{**text, "choices": _tuple(text.get("choices"))})
+        name: Parameter(name=name, value=values[name], **{**text, "choices": _tuple(text.get("choices"))})
         for name, text in documented.items()
     }
     for parameter in parameters.values():
-        _check(parameter, path)
-    _check_order(parameters, path)
+        _check(parameter, own if parameter.name in overrides else path)
+    _check_order(parameters, own if "salience_good" in overrides else path)
     return parameters
+
+
+def adopt(settings: Settings, values: Mapping[str, Any], *, at: datetime, by: str, reason: str) -> None:
+    """Make the values this home's, beside those it has set already, on record; harmless to repeat.
+
+    What was computed with other values is for the caller to build anew (`biomem.warehouse.rebuild`).
+    Raises ConfigurationError, with nothing changed, for an unknown parameter or a value out of range.
+    """
+    wanted = {**read_overrides(settings), **values}
+    shipped = parameters_with(settings, {})
+    parameters_with(settings, wanted)
+    own = {name: value for name, value in wanted.items() if value != shipped[name].value}
+    save_change(settings, Change(at, by, reason, own))
+
+
+def revert(settings: Settings, *, at: datetime, by: str) -> dict[str, Any]:
+    """Take the last change back, which is itself a change on record; returns what the home sets from now on.
+
+    Raises ConfigurationError when there is no change to take back.
+    """
+    changes = read_changes(settings)
+    if not changes:
+        raise ConfigurationError(f"no change of parameters is on record in {settings.parameters_path}")
+    last = changes[-1]
+    before = dict(changes[-2].parameters) if len(changes) > 1 else {}
+    parameters_with(settings, before)
+    save_change(settings, Change(at, by, f"takes back the change of {last.at:%Y-%m-%d %H:%M} UTC by {last.by}", before))
+    return before
+
+
+def dbt_arguments(settings: Settings) -> list[str]:
+    """What tells dbt the home's own parameters."""
+    overrides = read_overrides(settings)
+    return ["--vars", json.dumps(overrides)] if overrides else []
 
 
 def params_hash(settings: Settings) -> str:
@@ -146,4 +200,5 @@ def _in_range(value: Any, low: float, high: float) -> bool:
 
 
 def _refusal(name: str, value: Any, allowed: str, path: Path) -> ConfigurationError:
-    return ConfigurationError(f"parameter {name} is {value!r}, it must be {allowed}; set it in {path} under vars")
+    section = "vars" if path.name == "dbt_project.yml" else "parameters"
+    return ConfigurationError(f"parameter {name} is {value!r}, it must be {allowed}; set it in {path} under {section}")

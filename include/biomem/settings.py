@@ -22,6 +22,7 @@ class Settings:
     `source_dsn` and `target_dsn` are libpq connection strings or URLs, or None when the environment names neither;
     `connections` in `biomem.demo.postgres` then falls back to the embedded PostgreSQL. Never print them: they may hold
     a password (use `biomem.source.dsn.redact`). `mcp_token` and the file `mcp_token_file` let agents in over HTTP.
+    `own_parameters` is the file of the home's parameters: a copy of a warehouse, in a home of its own, keeps them.
     """
 
     home: Path
@@ -37,6 +38,7 @@ class Settings:
     embeddings_key: str | None = field(default=None, repr=False)
     mcp_token: str | None = field(default=None, repr=False)
     mcp_token_file: Path | None = None
+    own_parameters: Path | None = None
 
     @property
     def warehouse_path(self) -> Path:
@@ -74,6 +76,10 @@ class Settings:
     def mapping_path(self) -> Path:
         return self.home / "source.yml"
 
+    @property
+    def parameters_path(self) -> Path:
+        return self.own_parameters or self.home / "parameters.yml"
+
 
 def load_settings(home: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
     """Read the settings once. `home` (the `--home` option) wins over BIOMEM_HOME, which wins over `var/`.
@@ -85,8 +91,9 @@ def load_settings(home: Path | None = None, environ: Mapping[str, str] | None = 
     threads = env.get("BIOMEM_THREADS") or "4"
     if not threads.isdigit() or int(threads) < 1:
         raise ConfigurationError(f"BIOMEM_THREADS must be a whole number of at least 1, got {threads!r}")
+    folder = (home or Path(env.get("BIOMEM_HOME") or root / "var")).expanduser().resolve()
     return Settings(
-        home=(home or Path(env.get("BIOMEM_HOME") or root / "var")).expanduser().resolve(),
+        home=folder,
         project_root=root,
         source_dsn=env.get("BIOMEM_SOURCE_DSN") or env.get("AIRFLOW_CONN_MEMORY_SOURCE") or None,
         target_dsn=env.get("BIOMEM_TARGET_DSN") or env.get("AIRFLOW_CONN_MEMORY_TARGET") or None,
@@ -99,4 +106,5 @@ def load_settings(home: Path | None = None, environ: Mapping[str, str] | None = 
         embeddings_key=env.get("BIOMEM_EMBEDDINGS_KEY") or None,
         mcp_token=env.get("BIOMEM_MCP_TOKEN") or None,
         mcp_token_file=Path(tokens).expanduser() if (tokens := env.get("BIOMEM_MCP_TOKEN_FILE")) else None,
+        own_parameters=folder / "parameters.yml",
     )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path  # noqa: TC003 - typer reads the annotations
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from biomem.cli.load import ID_HELP, SPLIT_HELP
 from biomem.cli.state import console, err_console, parse_as_of, settings
+from biomem.errors import ConfigurationError
 
 AsOf = Annotated[
     str | None,
@@ -67,7 +68,8 @@ def run(
         list[str],
         typer.Argument(
             metavar="DAG...",
-            help="short_term_memory, consolidation, nightly_decay, weekly_homeostasis: one or more, in that order.",
+            help="short_term_memory, consolidation, nightly_decay, weekly_homeostasis: one or more, in that order; or "
+            "what_if, rebuild_memory, backfill_source, forget_hard with --conf.",
         ),
     ],
     as_of: AsOf = None,
@@ -75,18 +77,36 @@ def run(
     full_refresh: Annotated[
         bool, typer.Option("--full-refresh", help="Compute everything again, not only what is new.")
     ] = False,
+    conf: Annotated[
+        str | None,
+        typer.Option("--conf", metavar="JSON", help="The DAG's form as JSON; in place of the options above."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the runs and their tasks as JSON.")] = False,
 ) -> None:
-    """Run one or more of the rhythms once, in this process, and take in everything up to the instant given.
+    """Run one or more of the DAGs once, in this process, and take in everything up to the instant given.
 
     Where `biomem up` runs an Airflow for the same home, the runs go through that one.
     """
     from biomem_airflow.commands import run_dags
 
-    conf = {"as_of": as_of and parse_as_of(as_of).isoformat(), "agent_id": agent_id, "full_refresh": full_refresh}
-    results = run_dags(settings(ctx), dags, conf, err_console)
+    form = {"as_of": as_of and parse_as_of(as_of).isoformat(), "agent_id": agent_id, "full_refresh": full_refresh}
+    if conf is not None:
+        if any(form.values()):
+            raise ConfigurationError("--conf is the whole form: put as_of, agent_id and full_refresh into it")
+        form = _form(conf)
+    results = run_dags(settings(ctx), dags, form, err_console)
     if as_json:
         typer.echo(json.dumps({"runs": [result.as_dict() for result in results]}, indent=1))
+
+
+def _form(text: str) -> dict[str, Any]:
+    try:
+        form = json.loads(text)
+    except ValueError as error:
+        raise ConfigurationError(f'--conf is no JSON ({error}); write it as \'{{"layer": "all"}}\'') from error
+    if not isinstance(form, dict):
+        raise ConfigurationError(f"--conf must be an object with the form's fields, got {text}")
+    return form
 
 
 def up(

@@ -10,7 +10,10 @@ from biomem.errors import BiomemError
 from biomem.settings import load_settings
 from biomem.source.mapping import load_sources
 
+from biomem_airflow.links import page
+
 POOL = "duckdb_writer"
+OWNER = "memory"
 
 # Which instant a run computes: the form's, else the end of the run's window, else the moment it was due
 # (a run started by hand without a date has no window, and then not even the name)
@@ -64,9 +67,16 @@ def pulls() -> list[dict[str, Any]]:
     return [{"source_name": name, "with_accesses": number == 0} for number, name in enumerate(names)]
 
 
+def owner_links() -> dict[str, str]:
+    """Return where the name of the tasks' owner leads: to the page Memory, where Airflow knows its own address."""
+    address = page()
+    return {OWNER: address} if address.startswith("http") else {}
+
+
 def task_defaults(priority: int) -> dict[str, Any]:
     """Return the defaults of a stage's tasks; the 30-second rhythm has the highest `priority` for the one slot."""
     return {
+        "owner": OWNER,
         "pool": POOL,
         "priority_weight": priority,
         "weight_rule": "absolute",

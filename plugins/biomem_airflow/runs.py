@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from biomem_airflow.local.api import AirflowApi
 
+MANUAL = ("what_if", "rebuild_memory", "backfill_source", "forget_hard")
 POLL_S = 0.3
 TAIL_LINES = 40
 TASK_BEGINS = "[DAG TEST] starting"
@@ -76,10 +77,11 @@ Watcher = Callable[[RunResult], None]
 
 
 def require_known(dag_ids: Sequence[str]) -> None:
-    """Raise ConfigurationError for a DAG that is none of the four rhythms."""
-    unknown = [dag_id for dag_id in dag_ids if dag_id not in STAGES]
+    """Raise ConfigurationError for a DAG that is none of this pipeline's."""
+    known = (*STAGES, *MANUAL)
+    unknown = [dag_id for dag_id in dag_ids if dag_id not in known]
     if unknown:
-        raise ConfigurationError(f"there is no DAG {', '.join(map(repr, unknown))}; there are {', '.join(STAGES)}")
+        raise ConfigurationError(f"there is no DAG {', '.join(map(repr, unknown))}; there are {', '.join(known)}")
 
 
 def run_through_api(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import DAG, TaskGroup
+from biomem.parameters import dbt_arguments
 from biomem.settings import Settings, load_settings
 from biomem.warehouse.context import STAGES
 from cosmos import DbtTaskGroup, ExecutionConfig, ProfileConfig, ProjectConfig, RenderConfig
@@ -47,6 +48,7 @@ class _ParsedProject(AbstractDbtLocalBase):  # type: ignore[misc]
         context: Context,
         **kwargs: Any,
     ) -> FullOutputSubprocessResult | dbtRunnerResult | str:
+        cmd = [*cmd, *dbt_arguments(load_settings())]
         parsed = parsed_manifest()
         if parsed is None:
             return super().run_command(cmd, env, context, **kwargs)

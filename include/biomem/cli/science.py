@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import getpass
 import json
+from datetime import datetime, timezone
 from enum import Enum
 from itertools import groupby
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,9 +17,11 @@ from rich.text import Text
 
 from biomem.cli.state import console, settings
 from biomem.errors import ConfigurationError
+from biomem.overrides import read_overrides
 
 if TYPE_CHECKING:
     from biomem.oracles.result import Oracle, Subject
+    from biomem.settings import Settings
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
@@ -37,19 +41,74 @@ def register(app: typer.Typer) -> None:
     app.command()(curve)
 
 
-def params(ctx: typer.Context, as_json: AsJson = False) -> None:
-    """Print every parameter of the model: value, unit, allowed range, meaning, source, science or engineering."""
+def params(
+    ctx: typer.Context,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Give a parameter another value in this home (JSON)."),
+    ] = None,
+    reason: Annotated[str | None, typer.Option("--reason", help="Why; recorded with the change.")] = None,
+    should_revert: Annotated[bool, typer.Option("--revert", help="Take the last recorded change back.")] = False,
+    history: Annotated[bool, typer.Option("--history", help="Print every change that is on record.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Print every parameter of the model: value, unit, allowed range, meaning, source, science or engineering.
+
+    With --set or --revert, change them for this home; `biomem rebuild` then computes the memory with them.
+    """
+    from biomem.overrides import read_changes
     from biomem.parameters import load_parameters
 
-    parameters = load_parameters(settings(ctx)).values()
+    here = settings(ctx)
+    if set_ or should_revert:
+        _change(here, set_ or [], reason, should_revert)
+        return
+    if history:
+        changes = read_changes(here)
+        if as_json:
+            _print_json([{**vars(one), "at": one.at.isoformat()} for one in changes])
+            return
+        for one in changes:
+            line = f"{one.at:%Y-%m-%d %H:%M} UTC  {one.by}: {json.dumps(dict(one.parameters))}  {one.reason}"
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
+        return
+    own = read_overrides(here)
+    parameters = load_parameters(here).values()
     if as_json:
-        _print_json([{**vars(parameter), "allowed": parameter.allowed} for parameter in parameters])
+        _print_json([{**vars(one), "allowed": one.allowed, "is_own": one.name in own} for one in parameters])
         return
     for parameter in parameters:
-        console.print(f"[bold]{parameter.name}[/bold] = {escape(json.dumps(parameter.value))}", highlight=False)
+        mine = "  (set by this home)" if parameter.name in own else ""
+        console.print(f"[bold]{parameter.name}[/bold] = {escape(json.dumps(parameter.value))}{mine}", highlight=False)
         about = f"{parameter.allowed}; {parameter.basis}: {parameter.source}"
         for line in (parameter.meaning, about):
             console.print(Padding(Text(line, style="dim" if line is about else ""), (0, 0, 0, 4)), highlight=False)
+
+
+def _change(here: Settings, pairs: list[str], reason: str | None, should_revert: bool) -> None:
+    from biomem.parameters import adopt, revert
+
+    if pairs and should_revert:
+        raise ConfigurationError("--set and --revert exclude each other: give one of the two")
+    # when and who is a fact about the change, and part of no computation
+    at, by = datetime.now(timezone.utc), getpass.getuser()
+    if should_revert:
+        own = revert(here, at=at, by=by)
+    else:
+        adopt(here, dict(map(_pair, pairs)), at=at, by=by, reason=reason or "biomem params --set")
+        own = read_overrides(here)
+    console.print(f"{here.parameters_path}: {json.dumps(own)}", markup=False, highlight=False, soft_wrap=True)
+    console.print("`biomem rebuild` computes the memory with these parameters")
+
+
+def _pair(text: str) -> tuple[str, Any]:
+    name, sign, value = text.partition("=")
+    if not sign:
+        raise ConfigurationError(f"--set {text!r}: write it as NAME=VALUE, say --set forgetting_threshold=0.5")
+    try:
+        return name.strip(), json.loads(value)
+    except ValueError:
+        return name.strip(), value  # a name such as UTC or cowan
 
 
 def oracles(ctx: typer.Context, as_json: AsJson = False) -> None:

@@ -54,6 +54,8 @@ if TYPE_CHECKING:
 
     from biomem.source.mapping import SourceTable
 
+ASKED_FOR = "somebody asked for it"
+
 
 def pull_all(
     con: duckdb.DuckDBPyConnection,
@@ -64,6 +66,7 @@ def pull_all(
     as_of: datetime | None = None,
     run_id: str | None = None,
     reconcile: bool = False,
+    is_full: bool = False,
     with_accesses: bool = True,
     report: Report = log_progress,
 ) -> list[PullResult]:
@@ -74,7 +77,16 @@ def pull_all(
     # a source that cannot be pulled keeps no access waiting
     accesses = pull_access_log(con, dsn=target_dsn, as_of=as_of, run_id=run_id) if with_accesses else None
     results = [
-        pull_source(con, source, dsn=source_dsn, as_of=as_of, run_id=run_id, reconcile=reconcile, report=report)
+        pull_source(
+            con,
+            source,
+            dsn=source_dsn,
+            as_of=as_of,
+            run_id=run_id,
+            reconcile=reconcile,
+            is_full=is_full,
+            report=report,
+        )
         for source in sources
     ]
     return [*results, accesses] if accesses else results
@@ -88,6 +100,7 @@ def pull_source(
     as_of: datetime | None = None,
     run_id: str | None = None,
     reconcile: bool = False,
+    is_full: bool = False,
     report: Report = log_progress,
 ) -> PullResult:
     """Bring the warehouse up to date with one source table, of memories or of accesses.
@@ -104,7 +117,7 @@ def pull_source(
     pull = _Pull(con, reading, open_cursor(reading, dsn), dsn, as_of, run_id, report, time.monotonic())
     before = read_watermark(con, source.name)
     with attached(con, dsn):
-        staged, filled = pull.read(before, reconcile)
+        staged, filled = pull.read(before, reconcile, ASKED_FOR if is_full else None)
     result = pull.write(before, staged, filled)
     pull.cursor.release(staged.mark)
     note_complete(con, source.name, as_of)
@@ -128,14 +141,18 @@ class _Pull:
     def name(self) -> str:
         return self.reading.source.name
 
-    def read(self, before: Watermark | None, reconcile: bool) -> tuple[Staged, list[Outcome]]:
+    def read(
+        self, before: Watermark | None, reconcile: bool, whole_because: str | None
+    ) -> tuple[Staged, list[Outcome]]:
         """Bring what changed into temporary tables; what is too big for that goes to the warehouse by a backfill."""
         filled = []
         begun = self._unfinished_backfill()
         staged = (
             TooBig(begun.mark, "a backfill was cut short, and goes on")
             if begun
-            else stage_changes(self.con, self.reading, self.cursor, before, reconcile=reconcile)
+            else stage_changes(
+                self.con, self.reading, self.cursor, before, reconcile=reconcile, whole_because=whole_because
+            )
         )
         while isinstance(staged, TooBig):
             extent = measure(self.con, self.reading)

@@ -51,8 +51,11 @@ def stage_changes(
     before: Watermark | None,
     *,
     reconcile: bool,
+    whole_because: str | None = None,
 ) -> Staged | TooBig:
     """Read what changed since `before`, or everything when that cannot be told and the table is not big.
+
+    `whole_because` is the reason of somebody who wants everything read all the same.
 
     Raises SourceError when two rows have one id.
     """
@@ -60,7 +63,7 @@ def stage_changes(
     known = before.mark if before and before.identity == reading.identity else None
     with transaction(con):
         mark = cursor.mark(con, known)
-        reason = why_whole(before, reading.identity, mark)
+        reason = why_whole(before, reading.identity, mark) or whole_because
         _refuse_duplicates(con, reading)
         if reason and measure(con, reading).is_big:
             return TooBig(mark, reason)

@@ -68,7 +68,7 @@ def begin_stage(
     as_of = as_of.astimezone(timezone.utc)
     with transaction(con):
         if agent_id is not None:
-            _require_agent(con, agent_id)
+            require_agent(con, agent_id)
         if stage != AWAKE and not _has_begun(con, AWAKE):
             message = f"{stage} works on what {AWAKE} has computed, which has not run yet: run {AWAKE} first"
             return StageStart("early", stage, run_id, as_of, None, 0, 0, message)
@@ -111,7 +111,8 @@ def _has_begun(con: duckdb.DuckDBPyConnection, stage: str) -> bool:
     return con.execute("select 1 from raw.run_context where stage = ?", [stage]).fetchone() is not None
 
 
-def _require_agent(con: duckdb.DuckDBPyConnection, agent_id: str) -> None:
+def require_agent(con: duckdb.DuckDBPyConnection, agent_id: str) -> None:
+    """Raise ConfigurationError, with the agents that there are, when nothing of this one was ever pulled."""
     if con.execute("select 1 from raw.agents where agent_id = ?", [agent_id]).fetchone():
         return
     known = [row[0] for row in con.execute("select agent_id from raw.agents order by agent_id").fetchall()]

@@ -13,11 +13,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from biomem.errors import WarehouseError
-from biomem.parameters import params_hash
+from biomem.errors import ConfigurationError, WarehouseError
+from biomem.parameters import load_parameters, params_hash
 from biomem.warehouse.compare import differing_rows, fingerprint, freeze_views
 from biomem.warehouse.connection import open_warehouse, quote_identifier, without_progress_bar
 from biomem.warehouse.context import STAGES, begin_stage, complete_stage
+from biomem.warehouse.publish import publish_stage
 from biomem.warehouse.settled import settled_models
 from biomem.warehouse.transform import model_names, run_models
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from biomem.settings import Settings
+    from biomem.warehouse.publish import PublishResult
 
 ROUND = (*STAGES, "nightly_decay", "short_term_memory")
 """Every stage once, then those that take up what a later one wrote: the ledger prunes, the traces replays."""
@@ -50,19 +52,53 @@ class ModelComparison:
         return "equal" if self.rows else "empty"
 
 
-def rebuild(settings: Settings, as_of: datetime | None = None, *, report: Report = lambda _: None) -> None:
+def rebuild(
+    settings: Settings,
+    as_of: datetime | None = None,
+    *,
+    stage: str | None = None,
+    run_id: str = "rebuild",
+    report: Report = lambda _: None,
+) -> list[str]:
     """Build every model of the warehouse anew from the log, each stage at `as_of` (default: where it stands).
 
-    `as_of` may lie before what was computed: the memory as it was then. Raises WarehouseError when nothing was pulled
-    yet or a model cannot be built.
+    `as_of` may lie before what was computed: the memory as it was then. `stage` limits it to the models of one, where
+    it stands. Returns the stages that were built, each now in run `run_id`.
+    Raises WarehouseError when nothing was pulled yet or a model cannot be built, ConfigurationError when a single
+    stage is to go to another instant than the rest.
     """
+    if stage is not None and as_of is not None:
+        raise ConfigurationError(
+            f"{stage} alone cannot be built as of another instant than the other stages: leave out as_of, or build all"
+        )
     clocks = _clocks(settings)
-    for number, stage in enumerate(ROUND):
-        at = as_of or clocks.get(stage)
+    if stage is not None and stage not in clocks:
+        raise ConfigurationError(f"{stage} has not run yet, there is nothing to build anew; run it first")
+    built = []
+    for name in ROUND if stage is None else (stage,):
+        at = as_of or clocks.get(name)
         if at is None:
             continue
-        report(f"{stage} as of {at.isoformat()}")
-        run_stage(settings, stage, at, f"rebuild-{number}", is_whole=True)
+        report(f"{name} as of {at.isoformat()}")
+        run_stage(settings, name, at, run_id, is_whole=True)
+        built.append(name)
+    return sorted(set(built), key=STAGES.index)
+
+
+def rebuild_and_publish(
+    settings: Settings,
+    as_of: datetime | None = None,
+    *,
+    stage: str | None = None,
+    run_id: str,
+    dsn: str,
+    report: Report = lambda _: None,
+) -> dict[str, PublishResult]:
+    """`rebuild`, and what changed by it in schema `memory` of `dsn`. Raises PublishError besides."""
+    built = rebuild(settings, as_of, stage=stage, run_id=run_id, report=report)
+    parameters = load_parameters(settings)
+    with open_warehouse(settings, purpose="rebuild") as con:
+        return {name: publish_stage(con, name, dsn=dsn, run_id=run_id, parameters=parameters) for name in built}
 
 
 def verify(

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from biomem.errors import WarehouseError
+from biomem.parameters import dbt_arguments
 from biomem.warehouse.context import STAGES
 
 if TYPE_CHECKING:
@@ -36,7 +37,9 @@ def run_models(settings: Settings, *arguments: str, command: str = "run") -> dic
 
     manifest = _manifest(settings.dbt_dir)
     with _environment(settings), tempfile.TemporaryDirectory(prefix="biomem-dbt-") as scratch:
-        outcome = dbtRunner(manifest=manifest).invoke([command, *arguments, *_options(settings.dbt_dir, Path(scratch))])
+        outcome = dbtRunner(manifest=manifest).invoke(
+            [command, *arguments, *dbt_arguments(settings), *_options(settings.dbt_dir, Path(scratch))]
+        )
     if not outcome.success:
         raise WarehouseError(_explain(command, outcome))
     # of all that a dbt command may return, these commands return results of nodes

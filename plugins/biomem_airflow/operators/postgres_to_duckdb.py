@@ -43,9 +43,17 @@ class PostgresToDuckDBOperator(BaseOperator):
     :param with_accesses: pull the access log too
     :param as_of: the run's instant (ISO 8601), at which deletions count that the source does not date
     :param reconcile: compare all keys now instead of at the next turn
+    :param is_full: read every row, whatever the cursor says is new
     """
 
-    template_fields: Sequence[str] = ("source_conn_id", "target_conn_id", "source_name", "as_of", "reconcile")
+    template_fields: Sequence[str] = (
+        "source_conn_id",
+        "target_conn_id",
+        "source_name",
+        "as_of",
+        "reconcile",
+        "is_full",
+    )
     ui_color = "#d7e8f7"
 
     def __init__(
@@ -57,6 +65,7 @@ class PostgresToDuckDBOperator(BaseOperator):
         with_accesses: bool = True,
         as_of: str = AS_OF,
         reconcile: str | bool = False,
+        is_full: str | bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -66,6 +75,7 @@ class PostgresToDuckDBOperator(BaseOperator):
         self.with_accesses = with_accesses
         self.as_of = as_of
         self.reconcile = reconcile
+        self.is_full = is_full
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
         self.log.info("%s; as of %s", describe_interval(context), self.as_of)
@@ -95,6 +105,7 @@ class PostgresToDuckDBOperator(BaseOperator):
                 as_of=as_instant(self.as_of),
                 run_id=run_id,
                 reconcile=as_flag(self.reconcile),
+                is_full=as_flag(self.is_full),
                 with_accesses=self.with_accesses,
             )
 
