@@ -41,7 +41,8 @@ inner join ({{ seen_memories(among) }}) as seen
 
 union all
 
--- An access cannot precede what is accessed: where a clock was wrong, it counts as made when the memory was.
+-- An access cannot precede what is accessed: where a clock was wrong, it counts as made when the memory was. It counts
+-- for the memory's own agent only: who may log for one agent must not strengthen what another remembers.
 select
     'a:' || accesses.access_id as event_id,
     seen.root_id as memory_id,
@@ -55,6 +56,16 @@ select
 from {{ raw_table('access_log') }} as accesses
 inner join ({{ seen_memories(among) }}) as seen
     on accesses.memory_id = seen.memory_id
+where {{ is_of_agent('accesses', 'seen.agent_id') }}
+{%- endmacro %}
+
+{#
+    Whether an access was made by an agent. memory.access_log is written by roles that were each granted some agents, so
+    its agent_id holds; a log of the user's own (its ids begin with its name and a colon) is written by the owner of the
+    source and need not know of agents.
+#}
+{% macro is_of_agent(accesses, agent_id) -%}
+({{ accesses }}.agent_id = {{ agent_id }} or {{ accesses }}.access_id like '%:%')
 {%- endmacro %}
 
 {% macro seen_memories(among) -%}

@@ -26,9 +26,11 @@ Format = Literal["jsonl", "parquet"]
 # a source's importance and arousal count clamped to a share; metadata that is no object is put into one
 SELECT = """
 with accesses as (
-    select memory_id, accessed_at, kind, least(greatest(coalesce(grade, 3), 1), 4) as grade from raw.access_log
+    select memory_id, agent_id, access_id like '%:%' as is_of_owner, accessed_at, kind,
+        least(greatest(coalesce(grade, 3), 1), 4) as grade
+    from raw.access_log
     union all
-    select memory_id, revised_at, 'restudy', 3 from raw.revisions
+    select memory_id, null, true, revised_at, 'restudy', 3 from raw.revisions
 ),
 wanted as (
     select * from raw.memories
@@ -42,6 +44,8 @@ used as (
         list({{'at': accessed_at, 'kind': kind, 'grade': grade}} order by accessed_at, kind, grade) as accesses
     from accesses
     join wanted on wanted.memory_id = accesses.memory_id
+        -- as macro is_of_agent has it
+        and (accesses.is_of_owner or accesses.agent_id = wanted.agent_id)
     where {as_of}::timestamptz is null or greatest(accessed_at, wanted.occurred_at) <= {as_of}::timestamptz
     group by accesses.memory_id
 )

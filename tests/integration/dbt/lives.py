@@ -67,17 +67,22 @@ class Life:
         memories: list[dict[str, Any]] | None = None,
         accesses: list[tuple[str, datetime]] | None = None,
         *,
+        by: str | None = None,
         deleted: dict[str, datetime] | None = None,
     ) -> None:
-        """One pull: new or changed memories (by memory_id), accesses (memory_id, instant), and deletions."""
+        """One pull: new or changed memories (by memory_id), accesses (memory_id, instant), and deletions.
+
+        `by` is the agent that the accesses name: the memory's own where it is not given.
+        """
         self.batch += 1
         with self.open() as con:
             for memory in memories or []:
                 self._put(con, memory)
             for number, (memory_id, at) in enumerate(accesses or []):
                 con.execute(
-                    "insert into raw.access_log values (?, ?, 'any', ?, 'retrieve', 3, ?)",
-                    [f"{self.batch}-{number}", memory_id, at, self.batch],
+                    "insert into raw.access_log select ?, memory_id, coalesce(?, agent_id), ?, 'retrieve', 3, ? "
+                    "from raw.memories where memory_id = ?",
+                    [f"{self.batch}-{number}", by, at, self.batch, memory_id],
                 )
             for memory_id, at in (deleted or {}).items():
                 con.execute(
