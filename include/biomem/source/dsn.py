@@ -31,6 +31,14 @@ SESSION_LIMITS = {
     "client_encoding": "UTF8",
     "standard_conforming_strings": "on",
 }
+# a peer that has fallen silent (a cut without a reset) is given up after a minute, not after the system's two hours
+KEEPALIVES = {
+    "keepalives": "1",
+    "keepalives_idle": "30",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "60000",
+}
 # settings that Airflow keeps in a PostgreSQL connection beside libpq's
 AIRFLOW_EXTRAS = frozenset(
     {
@@ -105,8 +113,8 @@ def place(dsn: str) -> str:
 
 
 def with_session_limits(dsn: str) -> dict[str, str]:
-    """The keywords of `dsn` plus our name and limits; what the user set in `options` comes last and wins."""
-    parts = {key: str(value) for key, value in _parse(dsn).items()}
+    """The keywords of `dsn` plus our name, limits and keepalives; what the user set wins."""
+    parts = {**KEEPALIVES, **{key: str(value) for key, value in _parse(dsn).items()}}
     limits = " ".join(f"-c {name}={value}" for name, value in SESSION_LIMITS.items())
     parts["options"] = f"{limits} {parts.get('options', '')}".strip()
     parts.setdefault("application_name", APPLICATION_NAME)

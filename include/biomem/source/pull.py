@@ -13,15 +13,17 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from biomem.errors import SourceError
 from biomem.source.access_log import pull_access_log, pull_accesses
 from biomem.source.backfill import Backfill, Outcome, forget_backfill, read_backfill, run_backfill
+from biomem.source.blame import blame
 from biomem.source.changes import apply_changes
 from biomem.source.cursors import Cursor, open_cursor
 from biomem.source.extent import measure
 from biomem.source.mapping import ACCESS_LOG
 from biomem.source.progress import Report, log_progress
 from biomem.source.reading import Reading, describe_source
-from biomem.source.scanner import attached
+from biomem.source.scanner import UnreadableValue, attached
 from biomem.source.scoring import encode_waiting
 from biomem.source.staging import (
     Staged,
@@ -111,8 +113,23 @@ def pull_source(
     Raises SourceError when the table cannot be pulled as it is, with the warehouse as it was, except that a backfill
     keeps the portions it has read.
     """
-    if source.kind == ACCESS_LOG:
-        return pull_accesses(con, source, dsn=dsn, as_of=as_of, run_id=run_id)
+    try:
+        if source.kind == ACCESS_LOG:
+            return pull_accesses(con, source, dsn=dsn, as_of=as_of, run_id=run_id)
+        return _pull_memories(con, source, dsn, as_of, run_id, reconcile, report)
+    except UnreadableValue as error:
+        raise SourceError(blame(source, dsn) or f"{error}; `biomem source doctor` names the column") from None
+
+
+def _pull_memories(
+    con: duckdb.DuckDBPyConnection,
+    source: SourceTable,
+    dsn: str,
+    as_of: datetime | None,
+    run_id: str | None,
+    reconcile: bool,
+    report: Report,
+) -> PullResult:
     reading = describe_source(source, dsn)
     pull = _Pull(con, reading, open_cursor(reading, dsn), dsn, as_of, run_id, report, time.monotonic())
     before = read_watermark(con, source.name)

@@ -25,9 +25,15 @@ SECRET_KEYS = ("host", "port", "user", "password", "dbname")
 BAD_VALUE = re.compile(r"invalid input syntax|out of range")
 
 
+class UnreadableValue(SourceError):
+    """A value of the source that cannot be read as its column is mapped."""
+
+
 @contextmanager
 def attached(con: duckdb.DuckDBPyConnection, dsn: str) -> Iterator[None]:
     """Attach the PostgreSQL of `dsn` as `biomem_source`; every failure in the block becomes a SourceError.
+
+    It is an UnreadableValue where the server could not convert a value.
 
     Inside one DuckDB transaction all reads see one snapshot (the extension reads REPEATABLE READ). The password
     travels as a parameter into a temporary secret, in no SQL text.
@@ -48,10 +54,10 @@ def attached(con: duckdb.DuckDBPyConnection, dsn: str) -> Iterator[None]:
         if is_write_failure(error):
             raise
         message = without_secrets(str(error), dsn)
-        hint = ", `biomem source doctor` names the column" if BAD_VALUE.search(message) else ""
-        raise SourceError(
+        failure = UnreadableValue if BAD_VALUE.search(message) else SourceError
+        raise failure(
             f"reading from PostgreSQL ({place(dsn)}) failed: {message}; "
-            f"nothing was changed that the next pull does not go on from{hint}"
+            "nothing was changed that the next pull does not go on from"
         ) from None
     finally:
         # a warehouse that is shut by a full disk has let go of it already

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import select
 import socket
 import threading
 
 import pytest
 from biomem.errors import SourceError
+from biomem.source.dsn import connect
 
 ROWS = 3_000
 
@@ -107,3 +109,13 @@ def test_a_backfill_whose_connection_is_cut_again_and_again_gets_there(proxy, pu
             break
     assert cuts > 1
     assert pull.differences(cluster.dsn()) == []
+
+
+def test_a_peer_that_falls_silent_is_given_up_after_a_minute_or_as_the_user_says(cluster):
+    def patience(dsn):
+        with connect(dsn) as pg, socket.socket(fileno=os.dup(pg.fileno())) as own:
+            options = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT, socket.TCP_USER_TIMEOUT)
+            return [own.getsockopt(socket.IPPROTO_TCP, option) for option in options]
+
+    assert patience(cluster.dsn()) == [30, 10, 3, 60_000]
+    assert patience(f"{cluster.dsn()} keepalives_idle=5") == [5, 10, 3, 60_000]

@@ -76,14 +76,23 @@ def test_a_column_of_a_type_that_makes_no_sense_is_named(pg, pull, columns, reas
         pull()
 
 
-def test_a_text_that_is_no_time_is_quoted_and_nothing_changed(pg, pull, raw):
+def test_a_text_that_is_no_time_is_named_with_its_column_and_nothing_changed(pg, pull, raw):
     pg.execute("create table memories (id int primary key, content text, occurred_at text)")
     pg.execute("insert into memories values (1, 'x', '2025-01-01')")
     pull()
     pg.execute("insert into memories values (2, 'x', '2025-01-02'), (3, 'x', 'yesterday-ish')")
-    with pytest.raises(SourceError, match="yesterday-ish"):
+    message = r'column public.memories.occurred_at cannot be read as occurred_at.*"yesterday-ish".*expression'
+    with pytest.raises(SourceError, match=message):
         pull()
     assert raw("select memory_id from raw.memories") == [("1",)]
+
+
+def test_a_text_that_is_no_time_in_a_log_of_ones_own_is_named_too(memories, pull, map_source):
+    memories.execute("create table recalls (id text primary key, memory_id text, recalled_at text)")
+    memories.execute("insert into recalls values ('1', 'a', 'noonish')")
+    map_source("sources: {log: {kind: access_log, table: recalls}}")
+    with pytest.raises(SourceError, match=r'column public.recalls.recalled_at cannot be read as accessed_at.*"noonish"'):
+        pull()
 
 
 def test_a_dropped_column_is_named_and_the_old_data_kept(memories, pull, raw):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
+from biomem.source.blame import unreadable_column
 from biomem.source.casts import NUMBERS, Value, is_holdable
 from biomem.source.columns import CASTS
 from biomem.source.doctor.findings import FIX, OK, WARN, Finding
@@ -125,14 +126,7 @@ def _blame(
     con: psycopg.Connection[tuple[Any, ...]], rows: str, source: SourceTable, values: Mapping[str, Value], reason: str
 ) -> Finding:
     """Which column a failing read is due to."""
-    for ours, value in values.items():
-        try:
-            con.execute(f"select count({CASTS[source.kind][ours](value)}) from {rows}".encode())
-        except psycopg.DataError as error:
-            return Finding(
-                "rows",
-                FIX,
-                f"{value.label} cannot be read as {ours}, so nothing is pulled: {' '.join(str(error).split())}",
-                f'correct the value, or say how it reads: {ours}: {{expression: "..."}}',
-            )
+    if found := unreadable_column(con, rows, source, values):
+        ours, what = found
+        return Finding("rows", FIX, what, f'correct the value, or say how it reads: {ours}: {{expression: "..."}}')
     return Finding("rows", FIX, f"cannot be read, so nothing is pulled: {' '.join(reason.split())}")
