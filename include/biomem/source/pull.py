@@ -116,7 +116,7 @@ def pull_source(
     try:
         if source.kind == ACCESS_LOG:
             return pull_accesses(con, source, dsn=dsn, as_of=as_of, run_id=run_id)
-        return _pull_memories(con, source, dsn, as_of, run_id, reconcile, report)
+        return _pull_memories(con, source, dsn, as_of, run_id, reconcile, is_full, report)
     except UnreadableValue as error:
         raise SourceError(blame(source, dsn) or f"{error}; `biomem source doctor` names the column") from None
 
@@ -128,6 +128,7 @@ def _pull_memories(
     as_of: datetime | None,
     run_id: str | None,
     reconcile: bool,
+    is_full: bool,
     report: Report,
 ) -> PullResult:
     reading = describe_source(source, dsn)

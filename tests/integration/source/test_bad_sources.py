@@ -91,7 +91,7 @@ def test_a_text_that_is_no_time_in_a_log_of_ones_own_is_named_too(memories, pull
     memories.execute("create table recalls (id text primary key, memory_id text, recalled_at text)")
     memories.execute("insert into recalls values ('1', 'a', 'noonish')")
     map_source("sources: {log: {kind: access_log, table: recalls}}")
-    with pytest.raises(SourceError, match=r'column public.recalls.recalled_at cannot be read as accessed_at.*"noonish"'):
+    with pytest.raises(SourceError, match=r'public.recalls.recalled_at cannot be read as accessed_at.*"noonish"'):
         pull()
 
 
