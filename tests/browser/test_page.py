@@ -7,7 +7,7 @@ import re
 import psycopg
 import pytest
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
 DESK, PHONE, WALL = {"width": 1280, "height": 860}, {"width": 360, "height": 740}, {"width": 3840, "height": 2160}
 VIEWS = {
@@ -16,6 +16,7 @@ VIEWS = {
     "forgetting": "#/forgetting?agent=ada",
     "network": "#/network?agent=ada",
     "why": "#/why?agent=ada&q=kettle&id=a1",
+    "what_if": "#/what_if",
     "health": "#/health",
 }
 
@@ -58,6 +59,7 @@ def settled(page):
     return page
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("view", VIEWS)
@@ -128,6 +130,50 @@ def test_times_are_the_viewers_own_and_utc_on_hover(pg, visit):
     shown = page.locator("#clock time").first
     assert "10 Jan 2026, 09:00:00" in shown.inner_text()
     assert shown.get_attribute("title") == "2026-01-10 00:00:00 UTC"
+
+
+def test_a_trial_shows_who_would_fare_differently_and_at_what_price(pg, visit, troubles):
+    page = visit(VIEWS["what_if"])
+    text = page.inner_text("main")
+    assert "4 would still be there" in text
+    assert "The kettle number 9 is blue" in text
+    assert "1 bounds that are met now would be missed" in text
+    assert "undecided" in text
+    table = page.locator("details.table", has_text="Counts").first
+    table.locator("summary").click()
+    assert table.locator("tbody tr").nth(0).locator("td").all_inner_texts() == ["live", "54", "58"]
+    assert page.locator("a", has_text="Its run").get_attribute("href").endswith("/dags/what_if/runs/manual__2")
+    page.locator("td a").nth(1).click()
+    page.wait_for_url(re.compile("run=manual__1"))
+    assert troubles == []
+
+
+def test_who_may_only_look_is_told_so_and_forgetting_asks_why_first(pg, visit, site):
+    page = visit(VIEWS["why"])
+    asked = []
+    page.route("**/api/forget", lambda route: (asked.append(route.request), route.fulfill(status=403, json={})))
+    page.get_by_role("button", name="Forget for good").click()
+    reason = page.locator("#reason")
+    assert reason.evaluate("field => field === document.activeElement")
+    reason.press("Enter")
+    assert asked == [], "no reason was given"
+    reason.fill("asked to")
+    reason.press("Enter")
+    page.wait_for_selector("text=You may look at this, but not change it")
+    (request,) = asked
+    assert request.post_data_json == {"agent": "ada", "id": "a1", "reason": "asked to"}
+    assert request.headers["x-biomem-request"] == "page"
+
+
+def test_a_forgotten_memory_can_be_restored_and_one_in_mind_rehearsed(pg, visit):
+    page = visit("#/why?agent=ada&id=a9")
+    assert page.get_by_role("button", name="Restore").count() == 1
+    assert page.get_by_role("button", name="Rehearse").count() == 0
+    page = visit("#/why?agent=ada&id=a1")
+    page.route("**/api/rehearse", lambda route: route.fulfill(json={"dag_id": "short_term_memory"}))
+    page.get_by_role("button", name="Rehearse").click()
+    page.wait_for_selector("text=the next window takes it up")
+    assert page.get_by_role("button", name="Rehearse").is_disabled()
 
 
 def test_late_and_missed_windows_are_counted_and_a_window_opens(pg, visit):

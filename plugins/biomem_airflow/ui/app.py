@@ -1,4 +1,7 @@
-"""The page's server side: every route, static files included, needs a user who may see Airflow's plugins."""
+"""The page's server side: every route, static files included, needs a user who may see Airflow's plugins.
+
+A route that writes needs besides a user who may start the DAG that carries it out (`permissions`).
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from fastapi import Depends, FastAPI
 from fastapi.responses import JSONResponse
 
 from biomem_airflow.hooks.conninfo import conninfo
-from biomem_airflow.ui import reading, routes
+from biomem_airflow.ui import reading, routes, writes
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -37,6 +40,7 @@ def make_app(dsn: Callable[[], str] | None = None, access: Callable[..., Any] | 
     app = FastAPI(title="Memory", dependencies=[Depends(guard)], docs_url=None, redoc_url=None, openapi_url=None)
     app.state.dsn = dsn or (lambda: conninfo(CONNECTION))
     app.include_router(routes.router)
+    app.include_router(writes.router)
     app.middleware("http")(_with_headers)
     app.exception_handler(BiomemError)(_in_words)
     app.exception_handler(AirflowException)(_without_connection)

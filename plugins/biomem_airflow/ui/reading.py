@@ -28,13 +28,13 @@ def kind_of(error: BiomemError) -> str:
 
 
 @contextmanager
-def connection(dsn: Callable[[], str]) -> Iterator[Reader]:
-    """A connection for one answer. Raises NothingPublished or SourceError in plain words."""
+def connection(dsn: Callable[[], str], *, may_write: bool = False) -> Iterator[Reader]:
+    """A connection for one answer, one transaction. Raises NothingPublished or SourceError in plain words."""
     where = dsn()
     try:
         with connect(where) as pg:
             pg.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-            pg.read_only = True
+            pg.read_only = not may_write
             pg.execute("select set_config('statement_timeout', %s, true)", [str(TIMEOUT_MS)])
             yield pg
     except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName, psycopg.errors.UndefinedFunction) as error:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from biomem_airflow.ui import assets, reading
-from biomem_airflow.ui.views import agents, forgetting, health, network, now, why, windows
+from biomem_airflow.ui.views import agents, forgetting, health, network, now, what_if, why, windows
 
 router = APIRouter()
 
@@ -102,6 +102,11 @@ def get_recall(
 @router.get("/api/story")
 def get_story(pg: Database, agent: Agent, memory_id: Annotated[MemoryId, Query(alias="id")]) -> dict[str, Any]:
     return why.story(pg, agent, memory_id)
+
+
+@router.get("/api/what-if")
+def get_what_if(pg: Database, run: AnyAgent = None) -> dict[str, Any]:
+    return what_if.view(pg, run or None)
 
 
 @router.get("/api/health")

@@ -61,6 +61,23 @@ PUBLISHED = """
     from generate_series(1, 60) as n
     cross join lateral (select timestamptz '2026-01-09 23:30+00' + n * interval '30 seconds' as at) as windows
     where n <> 40;
+    insert into memory.what_ifs (run_id, as_of, params_hash, parameters, counts, differences, oracles, asked_by,
+        seconds, computed_at)
+    select 'manual__' || n, '2026-01-10+00', 'q', '{"forgetting_threshold": {"now": 0.6, "then": 0.5}}',
+        '{"memories": {"now": 61, "then": 61}, "live": {"now": 54, "then": 58}, "forgotten": {"now": 6, "then": 2},
+          "long_term": {"now": 20, "then": 20}, "in_mind": {"now": 6, "then": 6},
+          "mean_retention": {"now": 0.8, "then": 0.8}}',
+        '{"forgotten": 0, "kept": 4}',
+        '[{"dataset": "Murdock1961_STM", "source": "Murdock 1961", "measure": "R2", "bound": ">= 0.97",
+           "now": {"value": 0.99, "rmse": 0.01, "pass": true}, "then": {"value": 0.5, "rmse": 0.2, "pass": false}}]',
+        'ada', 12.5, timestamptz '2026-01-10+00' + n * interval '1 minute'
+    from generate_series(1, 2) as n;
+    insert into memory.what_if_memories
+    values ('manual__2', 'kept', 1, 'a9', 'ada',
+        '{"state": "forgotten", "retention": 0.59, "demoted_at": "2026-01-09T02:00:00+00:00"}',
+        '{"state": "live", "retention": 0.72, "demoted_at": null}'),
+        ('manual__2', 'kept', 2, 'a1', 'ada', '{"state": "forgotten", "retention": 0.5, "demoted_at": null}',
+        '{"state": "live", "retention": 0.7, "demoted_at": null}');
 """
 
 

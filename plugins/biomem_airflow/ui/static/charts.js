@@ -73,6 +73,15 @@ export function legend(more = {}) {
   return { textStyle: { color: color("ink") }, inactiveColor: color("soft"), pageTextStyle: { color: color("soft") }, type: "scroll", top: 0, ...more };
 }
 
+// Two or more counts beside each other: `series` are [name, values, colour].
+export function bars(label, categories, series) {
+  return chart(label, () => ({
+    legend: legend(), tooltip: tooltip({ trigger: "axis" }),
+    xAxis: axis({ type: "category", data: categories }), yAxis: axis({ type: "value", minInterval: 1 }),
+    series: series.map(([name, data, tint]) => ({ name, type: "bar", data, itemStyle: { color: tint } })),
+  }), { size: "low" });
+}
+
 function base() {
   return {
     color: palette(),

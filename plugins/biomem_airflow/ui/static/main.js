@@ -10,9 +10,10 @@ import * as windows from "./views/windows.js";
 import * as forgetting from "./views/forgetting.js";
 import * as network from "./views/network.js";
 import * as why from "./views/why.js";
+import * as what_if from "./views/what_if.js";
 import * as health from "./views/health.js";
 
-const VIEWS = { now, windows, forgetting, network, why, health };
+const VIEWS = { now, windows, forgetting, network, why, what_if, health };
 const REFRESH_MS = 15_000;
 const page = { view: document.getElementById("view"), clock: document.getElementById("clock"), tabs: document.getElementById("tabs") };
 let shown = null; // what is on the page: its address, the answer it was drawn from, and how to stop it

@@ -1,9 +1,9 @@
 // Why: what a question brings to mind and by which evidence, and one memory's whole story.
 
-import { get } from "../api.js";
+import { get, send } from "../api.js";
 import { swatch } from "../charts.js";
 import { h, number, short, state, time } from "../dom.js";
-import { go, link } from "../route.js";
+import { airflow, go, link, openInAirflow } from "../route.js";
 
 export const TITLE = "Why";
 const TINTS = { encode: 0, retrieve: 0, restudy: 2, replay: 4, promote: 2, demote: 1, restore: 2, prune: 6, supersede: 1, merge: 6, delete: 7 };
@@ -69,6 +69,7 @@ function tell(story) {
     h("div", { class: "row spread" }, h("h2", {}, memory.memory_id), h("span", { class: "quiet" }, [memory.speaker, memory.session_id].filter(Boolean).join(" · "))),
     h("blockquote", { dir: "auto", tabindex: 0 }, memory.content ?? "(no text)"),
     h("p", {}, h("strong", {}, story.now)),
+    actions(story),
     h("p", {}, h("a", { href: link("forgetting", { agent: memory.agent_id, ids: JSON.stringify([memory.memory_id]) }) }, "its forgetting curve"), " · ",
       h("a", { href: link("network", { agent: memory.agent_id, concept: memory.memory_id }) }, "what it hangs together with")),
     h("ol", { class: "story" }, story.story.map((event) => h("li", { "--swatch": swatch(TINTS[event.what] ?? 6) },
@@ -76,6 +77,46 @@ function tell(story) {
       h("div", {}, event.words),
       Object.keys(event.numbers).length > 0 && h("details", {}, h("summary", {}, "The numbers"), numbers(event.numbers))))),
     h("details", {}, h("summary", {}, "All that is known of it"), numbers(story.state)));
+}
+
+// What one may do about a memory. Each goes through the pipeline: an access that the next window pulls, or a run of a DAG.
+function actions({ memory, state: known }) {
+  const said = h("p", { class: "quiet", role: "status" });
+  const key = { agent: memory.agent_id, id: memory.memory_id };
+  const ask = async (path, body, words) => {
+    said.replaceChildren("Asking");
+    try {
+      said.replaceChildren(...[words(await send(path, body))].flat());
+      return true;
+    } catch (error) {
+      said.replaceChildren(error.message);
+      return false;
+    }
+  };
+  const button = (title, about, onclick, kind = "") => h("button", { type: "button", title: about, class: kind, onclick }, title);
+  const once = (path, words) => async (event) => {
+    const pressed = event.currentTarget;
+    pressed.disabled = true;
+    if (!(await ask(path, key, () => words))) pressed.disabled = false;
+  };
+  const reason = h("input", { id: "reason", type: "text", class: "grow", required: true, minlength: 3, maxlength: 500, placeholder: "erasure request, ticket 123", autocomplete: "off" });
+  const confirm = h("form", { class: "stack danger", hidden: true, "aria-label": "Forget for good", onsubmit: async (event) => {
+    event.preventDefault();
+    const done = await ask("forget", { ...key, reason: reason.value }, ({ dag_id, run_id }) => {
+      const path = airflow(`/dags/${dag_id}/runs/${encodeURIComponent(run_id)}`);
+      return ["It is being removed from every layer: ", h("a", { href: path, onclick: (click) => openInAirflow(click, path) }, "watch the run"), "."];
+    });
+    if (done) confirm.hidden = true;
+  } },
+    h("p", {}, "Removes the memory from every layer, backups and logs included. This cannot be undone, and the source's own row stays until you delete it there."),
+    h("div", { class: "row" }, h("label", { for: "reason" }, "Reason, kept in the receipt"), reason,
+      h("button", { type: "submit", class: "primary" }, "Forget for good"), button("Cancel", "Leave it as it is", () => { confirm.hidden = true; })));
+  return h("div", { class: "stack" },
+    h("div", { class: "row", role: "group", "aria-label": "What you can do" },
+      known.state !== "forgotten" && button("Rehearse", "Meet it again: it becomes more stable with the next window", once("rehearse", "Noted: the next window takes it up, and the memory becomes more stable.")),
+      known.state === "forgotten" && button("Restore", "Recall it: the next window brings it back", once("restore", "Noted: the next window brings it back.")),
+      button("Forget for good", "Opens a form that asks why", () => { confirm.hidden = !confirm.hidden; if (!confirm.hidden) reason.focus(); })),
+    confirm, said);
 }
 
 function numbers(values) {
