@@ -18,7 +18,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from airflow.sdk import DAG, Asset, DeltaDataIntervalTimetable
-from biomem_airflow.dag_defaults import START_DATE, stage_params, task_defaults
+from biomem_airflow.dag_defaults import START_DATE, UNLESS_FAILED, stage_params, task_defaults
 from biomem_airflow.operators.begin_stage import BeginStageOperator
 from biomem_airflow.operators.duckdb_to_postgres import DuckDBToPostgresOperator
 from biomem_airflow.stages import memory_stage
@@ -32,11 +32,13 @@ with DAG(
     catchup=False,
     max_active_runs=1,
     params=stage_params(),
-    default_args=task_defaults(priority=10),
+    default_args=task_defaults(priority=10, timeout=timedelta(minutes=15)),
     doc_md=__doc__,
     tags=["memory", "sleep", "long-term"],
 ):
     begin = BeginStageOperator(task_id="begin", stage=STAGE)
-    publish = DuckDBToPostgresOperator(task_id="publish", stage=STAGE, outlets=[Asset("memory/long_term")])
+    publish = DuckDBToPostgresOperator(
+        task_id="publish", stage=STAGE, trigger_rule=UNLESS_FAILED, outlets=[Asset("memory/long_term")]
+    )
 
-    begin >> memory_stage(STAGE) >> publish
+    memory_stage(STAGE, begin=begin, publish=publish)

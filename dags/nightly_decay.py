@@ -14,8 +14,10 @@ ledger says why it went. Safe to run again for any night: it changes nothing the
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from airflow.sdk import DAG, Asset
-from biomem_airflow.dag_defaults import START_DATE, stage_params, task_defaults
+from biomem_airflow.dag_defaults import START_DATE, UNLESS_FAILED, stage_params, task_defaults
 from biomem_airflow.operators.begin_stage import BeginStageOperator
 from biomem_airflow.operators.duckdb_to_postgres import DuckDBToPostgresOperator
 from biomem_airflow.stages import memory_stage
@@ -29,11 +31,13 @@ with DAG(
     catchup=False,
     max_active_runs=1,
     params=stage_params(),
-    default_args=task_defaults(priority=1),
+    default_args=task_defaults(priority=1, timeout=timedelta(minutes=30)),
     doc_md=__doc__,
     tags=["memory", "sleep", "forgetting"],
 ):
     begin = BeginStageOperator(task_id="begin", stage=STAGE)
-    publish = DuckDBToPostgresOperator(task_id="publish", stage=STAGE, outlets=[Asset("memory/retention")])
+    publish = DuckDBToPostgresOperator(
+        task_id="publish", stage=STAGE, trigger_rule=UNLESS_FAILED, outlets=[Asset("memory/retention")]
+    )
 
-    begin >> memory_stage(STAGE) >> publish
+    memory_stage(STAGE, begin=begin, publish=publish)

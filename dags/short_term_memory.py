@@ -22,7 +22,7 @@ from datetime import timedelta
 
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, Asset, DeltaDataIntervalTimetable
-from biomem_airflow.dag_defaults import PULL_RETRIES, START_DATE, pulls, stage_params, task_defaults
+from biomem_airflow.dag_defaults import PULL_RETRIES, START_DATE, UNLESS_FAILED, pulls, stage_params, task_defaults
 from biomem_airflow.operators.begin_stage import BeginStageOperator
 from biomem_airflow.operators.duckdb_to_postgres import DuckDBToPostgresOperator
 from biomem_airflow.operators.postgres_to_duckdb import PostgresToDuckDBOperator
@@ -37,7 +37,7 @@ with DAG(
     catchup=False,
     max_active_runs=1,
     params=stage_params(),
-    default_args=task_defaults(priority=100),
+    default_args=task_defaults(priority=100, timeout=timedelta(minutes=10)),
     doc_md=__doc__,
     tags=["memory", "short-term"],
 ):
@@ -50,7 +50,10 @@ with DAG(
     # nothing runs for it: it is what fails the run when a pull has failed
     all_pulled = EmptyOperator(task_id="all_pulled")
     begin = BeginStageOperator(task_id="begin", stage=STAGE, trigger_rule="all_done_min_one_success")
-    publish = DuckDBToPostgresOperator(task_id="publish", stage=STAGE, outlets=[Asset("memory/short_term")])
+    publish = DuckDBToPostgresOperator(
+        task_id="publish", stage=STAGE, trigger_rule=UNLESS_FAILED, outlets=[Asset("memory/short_term")]
+    )
 
     pull >> all_pulled
-    pull >> begin >> memory_stage(STAGE) >> publish
+    pull >> begin
+    memory_stage(STAGE, begin=begin, publish=publish)

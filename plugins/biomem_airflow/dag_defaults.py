@@ -14,6 +14,9 @@ from biomem_airflow.links import page
 
 POOL = "duckdb_writer"
 OWNER = "memory"
+# The task with a stage's data tests, and what runs although tasks before it were left out (see BeginStageOperator)
+TESTS = "test"
+UNLESS_FAILED = "none_failed_min_one_success"
 
 # Which instant a run computes: the form's, else the end of the run's window, else the moment it was due
 # (a run started by hand without a date has no window, and then not even the name)
@@ -73,14 +76,18 @@ def owner_links() -> dict[str, str]:
     return {OWNER: address} if address.startswith("http") else {}
 
 
-def task_defaults(priority: int) -> dict[str, Any]:
-    """Return the defaults of a stage's tasks; the 30-second rhythm has the highest `priority` for the one slot."""
+def task_defaults(priority: int, *, timeout: timedelta = timedelta(minutes=30)) -> dict[str, Any]:
+    """Return the defaults of a stage's tasks.
+
+    The 30-second rhythm has the highest `priority` for the one slot. A task that hangs is ended after `timeout` and
+    tried once more by itself; what is still missing then, the next run takes up.
+    """
     return {
         "owner": OWNER,
         "pool": POOL,
         "priority_weight": priority,
         "weight_rule": "absolute",
-        "retries": 2,
+        "retries": 1,
         "retry_delay": timedelta(seconds=5),
-        "execution_timeout": timedelta(minutes=30),
+        "execution_timeout": timeout,
     }

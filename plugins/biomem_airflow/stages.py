@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import DAG, TaskGroup
+from airflow.sdk import DAG, BaseOperator, TaskGroup
 from biomem.parameters import dbt_arguments
 from biomem.settings import Settings, load_settings
 from biomem.warehouse.context import STAGES
@@ -16,6 +16,7 @@ from cosmos.constants import DbtResourceType, ExecutionMode, InvocationMode, Loa
 from cosmos.dbt.runner import get_runner
 from cosmos.operators.local import AbstractDbtLocalBase, DbtRunLocalOperator, DbtTestLocalOperator
 
+from biomem_airflow.dag_defaults import TESTS, UNLESS_FAILED
 from biomem_airflow.preload import parsed_manifest
 
 if TYPE_CHECKING:
@@ -49,10 +50,9 @@ class _ParsedProject(AbstractDbtLocalBase):  # type: ignore[misc]
         **kwargs: Any,
     ) -> FullOutputSubprocessResult | dbtRunnerResult | str:
         cmd = [*cmd, *dbt_arguments(load_settings())]
-        parsed = parsed_manifest()
+        parsed = get_runner().manifest = parsed_manifest()
         if parsed is None:
             return super().run_command(cmd, env, context, **kwargs)
-        get_runner().manifest = parsed
         with tempfile.TemporaryDirectory() as scratch:
             result = self.invoke_dbt(
                 command=[
@@ -70,11 +70,17 @@ class _ParsedProject(AbstractDbtLocalBase):  # type: ignore[misc]
 
 
 class RunModelOperator(_ParsedProject, DbtRunLocalOperator):  # type: ignore[misc]
-    """Build one dbt model."""
+    """Build one dbt model; a view may be left out where it stands already."""
+
+    def __init__(self, *, may_be_left_out: bool, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.may_be_left_out = may_be_left_out
 
 
 class TestModelsOperator(_ParsedProject, DbtTestLocalOperator):  # type: ignore[misc]
-    """Run the data tests of a stage's models."""
+    """Run the data tests of a stage's models; left out when they passed lately."""
+
+    may_be_left_out = True
 
 
 def dbt_variables(settings: Settings) -> dict[str, str]:
@@ -91,8 +97,11 @@ def parse_caches() -> list[Path]:
     return [_parse_cache(f"{stage}__{group}") for stage in STAGES for group in (MODELS, "test")]
 
 
-def memory_stage(stage: str) -> TaskGroup:
+def memory_stage(stage: str, *, begin: BaseOperator, publish: BaseOperator) -> TaskGroup:
     """Render the models tagged `stage` in the order of their references, and after them one task with their tests.
+
+    Every task also follows `begin` itself, and what comes before a task that may be left out: leaving it out neither
+    keeps back nor hurries what comes after.
 
     The tests are a task of their own so that no model's task id changes when it gains a test; a failing test stops
     what follows the stage. Unit tests are left out: they test the code, not the data.
@@ -125,10 +134,16 @@ def memory_stage(stage: str) -> TaskGroup:
                 normalize_task_id=lambda node: node.name,
                 node_converters={DbtResourceType.MODEL: _run_model},
             ),
-            operator_args={"append_env": True, "full_refresh": FULL_REFRESH, "dbt_cmd_flags": FLAGS},
+            operator_args={
+                "append_env": True,
+                "full_refresh": FULL_REFRESH,
+                "dbt_cmd_flags": FLAGS,
+                "trigger_rule": UNLESS_FAILED,
+            },
         )
         tests = TestModelsOperator(
-            task_id="test",
+            task_id=TESTS,
+            trigger_rule=UNLESS_FAILED,
             project_dir=str(dbt_dir),
             profile_config=profile,
             invocation_mode=InvocationMode.DBT_RUNNER,
@@ -142,13 +157,28 @@ def memory_stage(stage: str) -> TaskGroup:
             dbt_cmd_flags=FLAGS,
         )
         models >> tests
+    tests >> publish
+    for task in (*whole.iter_tasks(), publish):
+        before = {begin.task_id: begin, **_before(task)}
+        task.set_upstream([each for task_id, each in before.items() if task_id not in task.upstream_task_ids])
     return whole
+
+
+def _before(task: BaseOperator) -> dict[str, BaseOperator]:
+    """What `task` comes after; where it comes after a task that may be left out, also what that comes after."""
+    found = {}
+    for each in task.upstream_list:
+        found[each.task_id] = each
+        if getattr(each, "may_be_left_out", False):
+            found.update(_before(each))
+    return found
 
 
 def _run_model(
     *, node: DbtNode, dag: DAG, task_group: TaskGroup, task_id: str, task_args: dict[str, Any], **_: Any
 ) -> RunModelOperator:
     return RunModelOperator(
+        may_be_left_out=node.config.get("materialized") == "view",
         task_id=task_id,
         dag=dag,
         task_group=task_group,

@@ -99,10 +99,27 @@ class TestEveryRhythm:
         assert weights == {100 if dag_id == "short_term_memory" else 10 if dag_id == "consolidation" else 1}
         assert all(str(task.weight_rule).lower().find("absolute") >= 0 for task in dags[dag_id].tasks)
 
+    def test_leaving_a_view_or_the_tests_out_hurries_nothing_that_comes_after(
+        self, dags: dict[str, DAG], dag_id: str, manifest: dict[str, Any]
+    ) -> None:
+        views = {
+            node["name"]
+            for node in manifest["nodes"].values()
+            if node["resource_type"] == "model" and node["config"]["materialized"] == "view"
+        }
+        dag = dags[dag_id]
+        for task in dag.tasks:
+            for left_out in task.upstream_task_ids & (views | {"test"}):
+                hurried = dag.get_task(left_out).upstream_task_ids - task.upstream_task_ids
+                assert not hurried, f"{task.task_id} must wait for {hurried} also when {left_out} is left out"
+
     def test_publishes_last_and_only_what_has_passed_its_tests(self, dags: dict[str, DAG], dag_id: str) -> None:
         dag = dags[dag_id]
         assert {task.task_id for task in dag.leaves} - {"all_pulled"} == {"publish"}
-        assert dag.get_task("publish").upstream_task_ids == {"test"}
+        assert {"begin", "test"} <= dag.get_task("publish").upstream_task_ids
+        late = [task.task_id for task in dag.tasks if "begin" in task.get_flat_relative_ids(upstream=True)]
+        assert dag.get_task("begin").downstream_task_ids == set(late), "what begin leaves out keeps nothing else back"
+        assert {dag.get_task(task_id).trigger_rule for task_id in late} == {"none_failed_min_one_success"}
 
 
 def test_every_source_is_pulled_by_a_task_of_its_own_and_one_that_is_down_does_not_keep_the_others(

@@ -151,6 +151,12 @@ def _write_context(
     agent_id: str | None,
     sequence: int,
 ) -> None:
+    # what the last published run has left was touched since, by a run that was not published or not to its end
+    con.execute(
+        "delete from raw.stage_builds where stage = $1 "
+        "and run_id not in (select context.run_id from raw.run_context as context where context.stage = $1)",
+        [stage],
+    )
     con.execute(
         """
         insert into raw.run_context
@@ -168,7 +174,9 @@ def _write_context(
             params_hash = excluded.params_hash,
             agent_id = excluded.agent_id,
             sequence = excluded.sequence,
-            all_agents_as_of = excluded.all_agents_as_of
+            all_agents_as_of = excluded.all_agents_as_of,
+            project_hash = null,
+            is_tested = null
         """,
         {
             "stage": stage,

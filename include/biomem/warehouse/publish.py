@@ -16,7 +16,7 @@ from uuid import uuid4
 from biomem.errors import PublishError
 from biomem.source.dsn import connect, place, without_secrets
 from biomem.warehouse.connection import transaction
-from biomem.warehouse.published_tables import PARAMETERS, STAGE_TABLES, PublishedTable
+from biomem.warehouse.published_tables import PARAMETERS, SOURCES, STAGE_TABLES, PublishedTable
 from biomem.warehouse.target_schema import ADVISORY_LOCK, migrate
 
 if TYPE_CHECKING:
@@ -59,7 +59,9 @@ class PublishResult:
 
 
 @dataclass(frozen=True)
-class _Run:
+class Run:
+    """A run of a stage, as it stands beside what it publishes."""
+
     run_id: str
     stage: str
     as_of: datetime
@@ -115,14 +117,44 @@ def publish_stage(
     )
 
 
-def _current_run(con: duckdb.DuckDBPyConnection, stage: str, run_id: str) -> _Run:
+def publish_heartbeat(con: duckdb.DuckDBPyConnection, run: Run, *, dsn: str) -> bool:
+    """Say in the target that `run` found nothing new: its row in memory.runs, and how far each source was read.
+
+    The row takes the place of the idle run's before it. Returns False, having done nothing, when the target is not as
+    the warehouse has left it: only a whole publication mends that.
+    Raises PublishError when PostgreSQL refuses, SourceError when it cannot be reached.
+    """
+    import psycopg
+
+    try:
+        with connect(dsn) as pg, transaction(con):
+            migrate(pg)
+            pg.execute("select pg_advisory_xact_lock(%s)", [ADVISORY_LOCK])
+            tables = (*STAGE_TABLES[run.stage], PARAMETERS)
+            if any(_mark_in_target(pg, table) != _mark_in_warehouse(con, table) for table in tables):
+                return False
+            counts = {SOURCES.name: _publish_table(con, pg, SOURCES, run, is_whole=False)}
+            _leave_marks(con, pg, run, uuid4().hex, [SOURCES.name], counts)
+            pg.execute(
+                "delete from memory.runs where stage = %s and run_id <> %s and changed_tables <@ %s::text[]",
+                [run.stage, run.run_id, [SOURCES.name]],
+            )
+            pg.commit()
+    except psycopg.Error as error:
+        raise PublishError(
+            f"the heartbeat of {run.stage} failed in {place(dsn)}: {without_secrets(str(error), dsn)}"
+        ) from None
+    return True
+
+
+def _current_run(con: duckdb.DuckDBPyConnection, stage: str, run_id: str) -> Run:
     row = con.execute(
         "select run_id, stage, as_of, params_hash from raw.run_context where stage = ?", [stage]
     ).fetchone()
     if row is None or row[0] != run_id:
         current = "none was begun" if row is None else f"that is {row[0]!r}"
         raise PublishError(f"run {run_id!r} is not the current one of {stage} ({current}); run the stage again")
-    return _Run(*row)
+    return Run(*row)
 
 
 def _mark_in_warehouse(con: duckdb.DuckDBPyConnection, table: PublishedTable) -> str | None:
@@ -139,7 +171,7 @@ def _mark_in_target(pg: Target, table: PublishedTable) -> str | None:
 
 
 def _publish_table(
-    con: duckdb.DuckDBPyConnection, pg: Target, table: PublishedTable, run: _Run, is_whole: bool
+    con: duckdb.DuckDBPyConnection, pg: Target, table: PublishedTable, run: Run, is_whole: bool
 ) -> tuple[int, int]:
     """Send what changed in one table, or all of it; returns how many rows were written and deleted in the target."""
     columns = _stage_outgoing(con, table)
@@ -262,7 +294,7 @@ def _delete_unknown(pg: Target, table: PublishedTable) -> int:
     ).rowcount
 
 
-def _upsert(pg: Target, table: PublishedTable, columns: Sequence[str], run: _Run) -> int:
+def _upsert(pg: Target, table: PublishedTable, columns: Sequence[str], run: Run) -> int:
     from psycopg import sql
 
     names = [sql.Identifier(name) for name in columns]
@@ -303,7 +335,7 @@ def _rows(result: duckdb.DuckDBPyConnection) -> Iterator[tuple[Any, ...]]:
 def _leave_marks(
     con: duckdb.DuckDBPyConnection,
     pg: Target,
-    run: _Run,
+    run: Run,
     publish_id: str,
     changed: list[str],
     counts: dict[str, tuple[int, int]],

@@ -2,37 +2,46 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowSkipException
-from biomem.parameters import params_hash
+from airflow.sdk.exceptions import AirflowSkipException, DownstreamTasksSkipped
+from biomem.parameters import load_parameters, params_hash
 from biomem.settings import load_settings
 from biomem.warehouse.connection import open_warehouse
-from biomem.warehouse.context import begin_stage
+from biomem.warehouse.context import AWAKE, begin_stage
+from biomem.warehouse.economy import Build, is_idle, plan_stage, project_hash
+from biomem.warehouse.publish import Run, publish_heartbeat
 
-from biomem_airflow.dag_defaults import AGENT_ID, AS_OF, FULL_REFRESH
+from biomem_airflow.dag_defaults import AGENT_ID, AS_OF, FULL_REFRESH, TESTS
+from biomem_airflow.hooks.conninfo import conninfo
 from biomem_airflow.operators.run_facts import as_flag, as_instant, describe_interval
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import duckdb
     from airflow.sdk import Context
+    from biomem.settings import Settings
 
 
 class BeginStageOperator(BaseOperator):
     """Write the run's context (instant, parameters' hash) and its agents' clocks, which every model reads.
 
     Skips the stage when the instant lies before what was computed already (the message then points to
-    `rebuild_memory`), and a sleep stage while `short_term_memory` has never run.
+    `rebuild_memory`), and a sleep stage while `short_term_memory` has never run. Leaves out what would come out the
+    same: a window in which nothing is new or in mind (a heartbeat is published instead), views that stand, and tests
+    that have passed within the hour.
 
     :param stage: short_term_memory, consolidation, nightly_decay or weekly_homeostasis
     :param as_of: up to when to compute (ISO 8601)
     :param agent_id: limit the run to one agent; all when empty
     :param full_refresh: take every memory for new
+    :param target_conn_id: connection to the database with schema `memory`, for the heartbeat
     """
 
-    template_fields: Sequence[str] = ("stage", "as_of", "agent_id", "full_refresh")
+    template_fields: Sequence[str] = ("stage", "as_of", "agent_id", "full_refresh", "target_conn_id")
     ui_color = "#e9e2f5"
 
     def __init__(
@@ -42,6 +51,7 @@ class BeginStageOperator(BaseOperator):
         as_of: str = AS_OF,
         agent_id: str | None = AGENT_ID,
         full_refresh: str | bool = FULL_REFRESH,
+        target_conn_id: str = "memory_target",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -49,25 +59,50 @@ class BeginStageOperator(BaseOperator):
         self.as_of = as_of
         self.agent_id = agent_id
         self.full_refresh = full_refresh
+        self.target_conn_id = target_conn_id
 
     def execute(self, context: Context) -> dict[str, Any]:
         self.log.info("%s; as of %s", describe_interval(context), self.as_of)
         settings = load_settings()
+        build = Build(project_hash(settings), params_hash(settings))
+        downstream = self.get_flat_relative_ids(upstream=False) if self.has_dag() else set()
         with open_warehouse(settings, purpose=f"task {self.task_id} of {self.stage}") as con:
-            start = begin_stage(
-                con,
-                self.stage,
-                run_id=context["run_id"],
-                as_of=as_instant(self.as_of),
-                params_hash=params_hash(settings),
-                agent_id=self.agent_id or None,
-                full_refresh=as_flag(self.full_refresh),
-            )
+            if self._is_idle(con, settings, build, context["run_id"]):
+                self.log.info("nothing is new and nothing in mind: the rest of the window is left out")
+                begun, left_out = {"as_of": self.as_of, "agents": 0, "sequence": 0}, downstream
+            else:
+                begun = self._begin(con, build, context["run_id"])
+                plan = plan_stage(con, self.stage, build, is_whole=as_flag(self.full_refresh))
+                left_out = downstream & (plan.views | ({TESTS} if plan.is_tested else set()))
+                self.log.info("stands as it is: %s", ", ".join(sorted(left_out)) or "nothing")
+        if left_out:
+            # all at once; one after the other by their trigger rules takes the scheduler a second
+            context["ti"].xcom_push(key="return_value", value=begun)
+            raise DownstreamTasksSkipped(tasks=sorted(left_out))
+        return begun
+
+    def _is_idle(self, con: duckdb.DuckDBPyConnection, settings: Settings, build: Build, run_id: str) -> bool:
+        if self.stage != AWAKE or self.agent_id or as_flag(self.full_refresh):
+            return False
+        as_of = as_instant(self.as_of)
+        parameters = load_parameters(settings)
+        in_mind_s = sum(parameters[name].value for name in ("attention_window_s", "short_term_memory_duration"))
+        if not is_idle(con, as_of=as_of, build=build, attention=timedelta(seconds=in_mind_s)):
+            return False
+        run = Run(run_id, self.stage, as_of, build.params_hash)
+        return publish_heartbeat(con, run, dsn=conninfo(self.target_conn_id))
+
+    def _begin(self, con: duckdb.DuckDBPyConnection, build: Build, run_id: str) -> dict[str, Any]:
+        start = begin_stage(
+            con,
+            self.stage,
+            run_id=run_id,
+            as_of=as_instant(self.as_of),
+            params_hash=build.params_hash,
+            agent_id=self.agent_id or None,
+            full_refresh=as_flag(self.full_refresh),
+        )
         if start.status != "ready":
             raise AirflowSkipException(start.message)
         self.log.info("%s", start.message)
-        return {
-            "as_of": start.as_of.isoformat(),
-            "agents": start.agents,
-            "sequence": start.sequence,
-        }
+        return {"as_of": start.as_of.isoformat(), "agents": start.agents, "sequence": start.sequence}

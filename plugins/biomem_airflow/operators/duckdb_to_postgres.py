@@ -12,6 +12,7 @@ from biomem.recall.embedding import embed_new
 from biomem.settings import load_settings
 from biomem.warehouse.connection import open_warehouse
 from biomem.warehouse.context import AWAKE, complete_stage
+from biomem.warehouse.economy import note_published
 from biomem.warehouse.publish import publish_stage
 
 from biomem_airflow.hooks.conninfo import conninfo
@@ -54,6 +55,7 @@ class DuckDBToPostgresOperator(BaseOperator):
                 parameters=load_parameters(settings),
             )
             complete_stage(con, self.stage, run_id)
+            note_published(con, self.stage)
         self.log.info("%s", result.describe())
         if self.stage == AWAKE:
             self._embed(settings)

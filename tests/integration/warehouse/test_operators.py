@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 
 import psycopg
 import pytest
@@ -16,6 +16,7 @@ from biomem.settings import load_settings
 from biomem.source import dsn as dsn_module
 from biomem.source.watermark import complete_as_of
 from biomem.warehouse.connection import open_warehouse
+from biomem.warehouse.economy import Build, plan_stage, project_hash
 from biomem.warehouse.target_schema import ensure_target_schema
 from biomem_airflow.dag_defaults import pulls
 from biomem_airflow.hooks.conninfo import conninfo
@@ -212,6 +213,45 @@ def test_publishing_completes_the_run(airflow_env, pg):
         assert con.execute(
             "select completed_sequence = begun_sequence from raw.agent_clock where stage = 'consolidation'"
         ).fetchone() == (True,)
+
+
+def test_an_idle_window_leaves_a_heartbeat_and_no_other_trace(airflow_env, pg):
+    build = Build(project_hash(airflow_env), params_hash(airflow_env))
+    pull()
+    begin()
+    with open_warehouse(airflow_env) as con:
+        for name, columns in {
+            "memory_traces": "memory_id varchar, agent_id varchar, repeat_of varchar, stability_days double, "
+            "difficulty double, last_accessed_at timestamptz, access_count integer, is_long_term boolean, "
+            "is_live boolean, is_seen boolean",
+            "stg_memories": "memory_id varchar, session_id varchar, speaker varchar, content varchar, "
+            "occurred_at timestamptz, arousal double, importance double, tags varchar[], is_live boolean",
+            "memory_supersessions": "memory_id varchar, is_current boolean, is_superseded boolean",
+            "wm_active_context": "agent_id varchar, rank integer, memory_id varchar, activation double, "
+            "last_accessed_at timestamptz",
+            "stm_windows": "agent_id varchar, window_start timestamptz, memory_id varchar, is_accessed boolean, "
+            "is_in_working_memory boolean, activation double, is_current boolean",
+        }.items():
+            con.execute(f"create table {name} ({columns})")
+        plan_stage(con, "short_term_memory", build, is_whole=False)
+    DuckDBToPostgresOperator(task_id="publish", stage="short_term_memory").execute(CONTEXT)
+    runs = "select run_id, changed_tables from memory.runs order by sequence"
+    for number in (2, 3):
+        later = datetime(2026, 1, 1, tzinfo=timezone.utc) + number * timedelta(minutes=10)
+        pull(later.isoformat())
+        operator = BeginStageOperator(task_id="begin", stage="short_term_memory", as_of=later.isoformat())
+        operator.agent_id, operator.full_refresh = "", "False"
+        begun = operator.execute({**CONTEXT, "run_id": f"manual__{number}"})
+        assert begun == {"as_of": later.isoformat(), "agents": 0, "sequence": 0}
+        first, last = pg.execute(runs).fetchall()
+        assert first[0] == "manual__1"
+        assert last == (f"manual__{number}", ["sources"]), "the heartbeat takes the place of the one before it"
+        assert pg.execute("select complete_as_of from memory.sources").fetchone() == (later,)
+    with open_warehouse(airflow_env) as con:
+        assert con.execute("select run_id from raw.run_context").fetchall() == [("manual__1",)]
+    # whoever put the target back to an earlier state gets a whole window
+    pg.execute("delete from memory.runs where run_id = 'manual__1'")
+    assert begin(later.isoformat())["sequence"] > 0
 
 
 def test_a_connection_of_another_type_is_refused(monkeypatch):

@@ -1,0 +1,147 @@
+"""What a run may leave out: only what would come out the same."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+
+import pytest
+from biomem.warehouse.context import begin_stage, complete_stage
+from biomem.warehouse.economy import Build, is_idle, note_published, plan_stage, project_hash
+
+T = datetime(2026, 1, 1, tzinfo=timezone.utc)
+WINDOW = timedelta(seconds=30)
+ATTENTION = timedelta(seconds=330)
+BUILD = Build("project", "p")
+STAGE = "short_term_memory"
+EARLIER = T - 2 * ATTENTION
+
+
+def remember(con, memory_id, occurred_at, batch_id):
+    con.execute("insert or ignore into raw.agents values ('a')")
+    con.execute(
+        "insert into raw.memories by name select 's' as source_name, ? as memory_id, 'a' as agent_id, 'x' as content, "
+        "? as occurred_at, 0 as text_arousal, ? as batch_id",
+        [memory_id, occurred_at, batch_id],
+    )
+    con.execute(
+        "insert into raw.pulls values (?, 's', null, null, null, '1', 1, 0, 0, 0) on conflict do nothing", [batch_id]
+    )
+
+
+def window(con, run_id, as_of, *, stage=STAGE, published=True, build=BUILD, is_whole=False):
+    begin_stage(con, stage, run_id=run_id, as_of=as_of, params_hash=build.params_hash)
+    plan = plan_stage(con, stage, build, is_whole=is_whole)
+    complete_stage(con, stage, run_id)
+    if published:
+        note_published(con, stage)
+    return plan
+
+
+@pytest.fixture
+def quiet(con):
+    """A warehouse after a window in which an old memory was published."""
+    remember(con, "m", EARLIER, 1)
+    window(con, "r1", T)
+    return con
+
+
+def idle(con, as_of=T + WINDOW, build=BUILD):
+    return is_idle(con, as_of=as_of, build=build, attention=ATTENTION)
+
+
+def test_a_window_in_which_nothing_is_new_and_nothing_in_mind_is_idle(quiet):
+    assert idle(quiet)
+    assert idle(quiet, T + timedelta(days=30))
+
+
+def test_a_warehouse_without_a_window_is_never_idle(con):
+    assert not idle(con)
+    remember(con, "m", EARLIER, 1)
+    assert not idle(con)
+
+
+@pytest.mark.parametrize(
+    "happen",
+    [
+        lambda con: remember(con, "n", EARLIER, 2),
+        lambda con: con.execute("update raw.memories set deleted_at = now(), batch_id = 2"),
+        lambda con: con.execute("insert into raw.revisions values ('m', 1, 'h', ?, 2)", [EARLIER]),
+        lambda con: con.execute("insert into raw.access_log values ('1', 'm', 'a', ?, 'retrieve', 3, 2)", [EARLIER]),
+        lambda con: con.execute("insert into raw.agents values ('b')"),
+        lambda con: window(con, "c1", T, stage="consolidation"),
+        lambda con: begin_stage(con, STAGE, run_id="died", as_of=T, params_hash="p"),
+        lambda con: window(con, "rebuilt", T, published=False),
+        lambda con: begin_stage(con, STAGE, run_id="one", as_of=T, params_hash="p", agent_id="a"),
+    ],
+    ids=[
+        "a new memory",
+        "a deletion",
+        "an edit",
+        "an access",
+        "a new agent",
+        "replays to take up",
+        "a run that died",
+        "a run that was not published",
+        "a run of one agent",
+    ],
+)
+def test_what_a_window_has_to_take_up_makes_it_none_that_is_idle(quiet, happen):
+    happen(quiet)
+    assert not idle(quiet)
+
+
+def test_what_was_in_mind_leaves_it_before_windows_are_idle(con):
+    remember(con, "m", T - timedelta(seconds=10), 1)
+    window(con, "r1", T)
+    assert not idle(con)
+    window(con, "r2", T + ATTENTION)
+    assert idle(con, T + ATTENTION + WINDOW)
+
+
+def test_a_memory_from_the_future_is_taken_up_when_its_time_has_come(con):
+    remember(con, "m", T + timedelta(hours=1), 1)
+    window(con, "r1", T)
+    assert idle(con, T + timedelta(minutes=30))
+    assert not idle(con, T + timedelta(hours=1))
+
+
+def test_other_parameters_another_project_or_an_instant_before_are_not_idle(quiet):
+    assert not idle(quiet, build=Build("project", "q"))
+    assert not idle(quiet, build=Build("changed", "p"))
+    assert not idle(quiet, T - WINDOW)
+
+
+def test_views_that_stand_and_tests_that_passed_within_the_hour_are_left_out(quiet):
+    quiet.execute("create view stg_memories as select 1 as x")
+    plan = window(quiet, "r2", T + WINDOW)
+    assert (plan.views, plan.is_tested) == ({"stg_memories"}, True)
+    assert not window(quiet, "r3", T + timedelta(hours=1)).is_tested
+    assert window(quiet, "r4", T + timedelta(hours=1) + WINDOW).is_tested
+
+
+def test_nothing_is_left_out_after_a_change_or_a_run_that_was_not_published_or_when_all_is_asked_for(quiet):
+    quiet.execute("create view stg_memories as select 1 as x")
+    whole = (frozenset(), False)
+    for number, options in enumerate(
+        ({"build": Build("changed", "p")}, {"build": Build("changed", "q")}, {"is_whole": True})
+    ):
+        plan = window(quiet, f"s{number}", T + WINDOW, **options)
+        assert (plan.views, plan.is_tested) == whole, options
+    window(quiet, "rebuilt", T + WINDOW, published=False)
+    plan = window(quiet, "s4", T + WINDOW)
+    assert (plan.views, plan.is_tested) == whole
+
+
+def test_the_hash_of_the_project_follows_its_files(settings, tmp_path):
+    from dataclasses import replace
+
+    project = replace(settings, project_root=tmp_path)
+    model = tmp_path / "dbt" / "models" / "one.sql"
+    model.parent.mkdir(parents=True)
+    model.write_text("select 1")
+    first = project_hash(project)
+    (tmp_path / "dbt" / "target").mkdir()
+    (tmp_path / "dbt" / "target" / "made.sql").write_text("select 1")
+    assert project_hash(project) == first
+    model.write_text("select 2")
+    assert project_hash(project) != first
