@@ -62,9 +62,30 @@ class Site:
         self.url, self.dsn = url, dsn
 
 
+# what Airflow's own database says of its runs: there is no Airflow around this page
+RUNS = {
+    "runs": [
+        {"dag_id": "nightly_decay", "run_id": f"r{n}", "state": "success", "seconds": 10.0 * n} for n in range(1, 4)
+    ],
+    "failed": [
+        {
+            "dag_id": "nightly_decay",
+            "run_id": "r0",
+            "task_id": "test",
+            "map_index": -1,
+            "try_number": 3,
+            "end_date": "2026-01-09T02:01:00+00:00",
+            "is_data_test": True,
+        }
+    ],
+    "days": 7,
+}
+
+
 @pytest.fixture
-def site(dsn: str) -> Iterator[Site]:
+def site(dsn: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     import uvicorn
+    from biomem_airflow.ui import permissions, runs
     from biomem_airflow.ui.app import make_app
     from fastapi import FastAPI
     from fastapi.responses import HTMLResponse
@@ -75,7 +96,10 @@ def site(dsn: str) -> Iterator[Site]:
     found = Site(f"http://127.0.0.1:{port}/biomem/", dsn)
     root = FastAPI()
     root.get("/host", response_class=HTMLResponse)(lambda: HOST)
-    root.mount("/biomem", make_app(lambda: found.dsn, access=lambda: None))
+    page = make_app(lambda: found.dsn, access=lambda: None)
+    page.dependency_overrides[permissions.may_see_runs] = lambda: None
+    monkeypatch.setattr(runs, "view", lambda: RUNS)
+    root.mount("/biomem", page)
     server = uvicorn.Server(uvicorn.Config(root, port=port, log_level="error"))
     thread = threading.Thread(target=server.run)
     thread.start()

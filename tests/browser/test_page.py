@@ -119,6 +119,11 @@ def test_every_number_of_health_is_that_of_sql(pg, visit):
     (live,) = pg.execute("select sum(value)::int from memory.health where metric = 'live'").fetchone()
     assert tiles[0].splitlines()[:2] == [str(live), "live memories"]
     assert tiles[4].splitlines()[:2] == ["6", "forgotten in the last night of changes"]
+    durations = page.locator("section", has=page.get_by_role("heading", name="How long runs take"))
+    assert durations.locator("tbody td.number").all_inner_texts() == ["10 secs", "20 secs", "30 secs", "3", "0"]
+    failures = page.locator("section", has=page.get_by_role("heading", name="Failed tasks and data tests"))
+    assert "data tests" in failures.locator("tbody").inner_text()
+    assert failures.locator("tbody a").get_attribute("href") == "/dags/nightly_decay/runs/r0/tasks/test"
     last = pg.execute("select run_id, rows_written from memory.runs order by sequence desc limit 1").fetchone()
     row = page.locator("table", has_text="written").locator("tbody tr").first
     assert row.locator("td.number").first.inner_text() == str(last[1])
@@ -174,6 +179,15 @@ def test_a_forgotten_memory_can_be_restored_and_one_in_mind_rehearsed(pg, visit)
     page.get_by_role("button", name="Rehearse").click()
     page.wait_for_selector("text=the next window takes it up")
     assert page.get_by_role("button", name="Rehearse").is_disabled()
+
+
+def test_dbts_own_page_runs_its_own_scripts_and_knows_the_models(pg, visit, site, browser, troubles):
+    page = troubles.watch(browser.new_page())
+    page.goto(site.url + "docs/#!/model/model.biological_memory.memory_traces")
+    page.wait_for_selector("text=memory_traces")
+    page.wait_for_selector("text=stability_days")
+    assert [text for text in troubles if "script" in text.lower()] == []
+    page.close()
 
 
 def test_late_and_missed_windows_are_counted_and_a_window_opens(pg, visit):

@@ -15,7 +15,7 @@ from fastapi import Depends, FastAPI
 from fastapi.responses import JSONResponse
 
 from biomem_airflow.hooks.conninfo import conninfo
-from biomem_airflow.ui import reading, routes, writes
+from biomem_airflow.ui import dbt_docs, reading, routes, writes
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -41,6 +41,7 @@ def make_app(dsn: Callable[[], str] | None = None, access: Callable[..., Any] | 
     app.state.dsn = dsn or (lambda: conninfo(CONNECTION))
     app.include_router(routes.router)
     app.include_router(writes.router)
+    app.include_router(dbt_docs.router)
     app.middleware("http")(_with_headers)
     app.exception_handler(BiomemError)(_in_words)
     app.exception_handler(AirflowException)(_without_connection)
@@ -50,7 +51,7 @@ def make_app(dsn: Callable[[], str] | None = None, access: Callable[..., Any] | 
 async def _with_headers(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
     response = await call_next(request)
     for name, value in HEADERS.items():
-        response.headers[name] = value
+        response.headers.setdefault(name, value)
     response.headers.setdefault("Cache-Control", "no-store")
     return response
 

@@ -17,6 +17,7 @@ OWN_HEADER = "X-Biomem-Request"
 may_run_window = requires_access_dag("POST", DagAccessEntity.RUN, param_dag_id=WINDOW)
 may_forget = requires_access_dag("POST", DagAccessEntity.RUN, param_dag_id=FORGET)
 may_try = requires_access_dag("POST", DagAccessEntity.RUN, param_dag_id=WHAT_IF)
+may_see_runs = requires_access_dag("GET", DagAccessEntity.TASK_INSTANCE)
 who = get_user
 
 

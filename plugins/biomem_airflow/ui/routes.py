@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from biomem_airflow.ui import assets, reading
+from biomem_airflow.ui import assets, permissions, reading, runs
 from biomem_airflow.ui.views import agents, forgetting, health, network, now, what_if, why, windows
 
 router = APIRouter()
@@ -102,6 +102,11 @@ def get_recall(
 @router.get("/api/story")
 def get_story(pg: Database, agent: Agent, memory_id: Annotated[MemoryId, Query(alias="id")]) -> dict[str, Any]:
     return why.story(pg, agent, memory_id)
+
+
+@router.get("/api/runs", dependencies=[Depends(permissions.may_see_runs)])
+def get_runs() -> dict[str, Any]:
+    return runs.view()
 
 
 @router.get("/api/what-if")

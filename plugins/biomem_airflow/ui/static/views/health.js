@@ -10,8 +10,15 @@ export const REFRESHES = true;
 const LAYERS = { staging: "Taken in", short_term_memory: "Short-term", consolidation: "Consolidation", long_term_memory: "Long-term", semantic: "Semantic", ledger: "Decisions that hold" };
 const COUNTS = { long_term_memory: { live: "live memories", forgotten: "forgotten", long_term: "long-term", backlog: "waiting for consolidation" } };
 
-export function load(choices, signal) {
-  return get("health", { agent: choices.agent }, signal);
+export async function load(choices, signal) {
+  const [answer, airflows] = await Promise.all([
+    get("health", { agent: choices.agent }, signal),
+    get("runs", {}, signal).catch((error) => {
+      if (error.name === "AbortError") throw error;
+      return { trouble: error.message, runs: [], failed: [] };
+    }),
+  ]);
+  return { ...answer, airflows };
 }
 
 export function draw(answer) {
@@ -26,6 +33,7 @@ export function draw(answer) {
       tile(lastNight ? whole(inNight("demoted")) : "–", "forgotten in the last night of changes", lastNight ? time(lastNight) : "no night yet"),
       tile(lastNight ? whole(inNight("restored")) : "–", "brought back by an access", lastNight ? time(lastNight) : "no night yet")),
     h("div", { class: "columns half" }, nights(answer.nights), lags(answer.lags)),
+    h("div", { class: "columns half" }, failures(answer.airflows), durations(answer.airflows)),
     h("div", { class: "columns half" }, layers(answer.layers), runs(answer.runs)),
     parameters(answer));
 }
@@ -101,9 +109,49 @@ function runs(rows) {
     ], rows));
 }
 
+function failures({ trouble, failed, days }) {
+  const title = h("h2", {}, "Failed tasks and data tests");
+  if (trouble) return h("section", { class: "card" }, title, h("p", { class: "quiet" }, trouble));
+  if (!failed.length) return h("section", { class: "card" }, title, h("p", {}, h("span", { class: "mark good" }, `none in the last ${days} days`)));
+  const log = (row) => {
+    const index = row.map_index < 0 ? "" : `/mapped/${row.map_index}`;
+    const path = airflow(`/dags/${row.dag_id}/runs/${encodeURIComponent(row.run_id)}/tasks/${row.task_id}${index}`);
+    return h("a", { href: path, onclick: (event) => openInAirflow(event, path) }, row.task_id);
+  };
+  return h("section", { class: "card" }, title, h("p", { class: "quiet" }, "The log of each says what, which, and what to do. A stage whose data tests fail publishes nothing."),
+    table("Failed tasks", [
+      { name: "task", value: log }, { name: "of", value: (row) => row.dag_id },
+      { name: "what", value: (row) => h("span", { class: "mark bad" }, row.is_data_test ? "data tests" : "task") },
+      { name: "when", value: (row) => time(row.end_date) }, { name: "tries", isNumber: true, value: (row) => row.try_number },
+    ], failed));
+}
+
+function durations({ trouble, runs: all }) {
+  const title = h("h2", {}, "How long runs take");
+  if (trouble || !all.length) return h("section", { class: "card" }, title, h("p", { class: "quiet" }, trouble ?? "No run has ended yet."));
+  const dags = [...new Set(all.map((row) => row.dag_id))].map((dag_id) => {
+    const of = all.filter((row) => row.dag_id === dag_id);
+    const seconds = of.map((row) => row.seconds).sort((a, b) => a - b);
+    return { dag_id, last: of[0], median: seconds[Math.floor(seconds.length / 2)], longest: seconds.at(-1), count: of.length, failed: of.filter((row) => row.state === "failed").length };
+  });
+  const last = (row) => {
+    const path = airflow(`/dags/${row.dag_id}/runs/${encodeURIComponent(row.last.run_id)}`);
+    return h("a", { href: path, onclick: (event) => openInAirflow(event, path) }, row.dag_id);
+  };
+  return h("section", { class: "card" }, title,
+    table("How long runs take", [
+      { name: "last run of", value: last },
+      { name: "it took", isNumber: true, value: (row) => duration(row.last.seconds, true) },
+      { name: "median", isNumber: true, value: (row) => duration(row.median, true) },
+      { name: "longest", isNumber: true, value: (row) => duration(row.longest, true) },
+      { name: "runs", isNumber: true, value: (row) => whole(row.count) },
+      { name: "failed", isNumber: true, value: (row) => whole(row.failed) },
+    ], dags));
+}
+
 function parameters({ parameters: rows, parameter_changes: changes }) {
   const drift = changes.length > 1 ? `They changed ${changes.length - 1} time(s) within the last publications.` : "They have not changed within the last publications.";
-  return h("section", { class: "card" }, h("h2", {}, "Parameters"), h("p", { class: "quiet" }, drift),
+  return h("section", { class: "card" }, h("div", { class: "row spread" }, h("h2", {}, "Parameters"), h("a", { href: "docs/" }, "the models (dbt docs)")), h("p", { class: "quiet" }, drift),
     changes.length > 1 && table("Sets of parameters", [
       { name: "from", value: (row) => time(row.first_published_at) }, { name: "to", value: (row) => time(row.last_published_at) },
       { name: "publications", isNumber: true, value: (row) => whole(row.runs) }, { name: "hash", value: (row) => row.params_hash.slice(0, 12) },
