@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -44,6 +45,7 @@ SLEEP_EVERY_S = {"consolidation": 120, "nightly_decay": 300, "weekly_homeostasis
 IDLE_WINDOWS = 4
 SAMPLE_EVERY_S = 10
 LOCK_ERRORS = ("Could not set lock", "Conflicting lock", "is in use by")
+MODEL_TOOK = re.compile(r"OK created sql .* in ([0-9.]+)s\]")
 CREATE = """
     create table if not exists public.memories (
         id bigint generated always as identity primary key, agent_id text not null, session_id text,
@@ -140,7 +142,7 @@ def _soak(settings: Settings, minutes: float, rows: int, port: int) -> dict[str,
         idle = api.runs(AWAKE, idle_from + timedelta(seconds=_attention_s(settings)), datetime.now(timezone.utc))
         seconds = (ended - began).total_seconds()
         rhythms = {dag: _rhythm(api, dag, began, ended) for dag in (AWAKE, *SLEEP_EVERY_S)}
-        overhead = _overhead(api, began, ended)
+        overhead = _overhead(api, settings, began, ended)
         supervisor.stop(settings)
         return {
             "minutes": round(seconds / 60, 2),
@@ -208,19 +210,18 @@ def _spread(values: list[float]) -> dict[str, float | None]:
     }
 
 
-def _overhead(api: AirflowApi, since: datetime, until: datetime) -> dict[str, float]:
-    """Medians over the windows: the whole run, its tasks, and the time between them."""
-    whole, tasks = [], []
+def _overhead(api: AirflowApi, settings: Settings, since: datetime, until: datetime) -> dict[str, float | None]:
+    """Medians over the windows: the whole run, its tasks, the time between them, and what dbt says its models took."""
+    parts: dict[str, list[float]] = {"run_s": [], "in_tasks_s": [], "between_tasks_s": [], "in_models_s": []}
     for run in api.runs(AWAKE, since, until)[-10:]:
-        if run["state"] == "success":
-            whole.append(_seconds(run))
-            tasks.append(sum(task.seconds or 0 for task in api.tasks(AWAKE, run["dag_run_id"])))
-    between = [run - inside for run, inside in zip(whole, tasks, strict=True)]
-    return {
-        "run_s": round(statistics.median(whole), 2),
-        "in_tasks_s": round(statistics.median(tasks), 2),
-        "between_tasks_s": round(statistics.median(between), 2),
-    }
+        if run["state"] != "success":
+            continue
+        whole, tasks = _seconds(run), sum(task.seconds or 0 for task in api.tasks(AWAKE, run["dag_run_id"]))
+        logs = settings.airflow_home / "logs" / "tasks" / f"dag_id={AWAKE}" / f"run_id={run['dag_run_id']}"
+        models = [float(took) for log in logs.rglob("*.log") for took in MODEL_TOOK.findall(log.read_text())]
+        for name, value in zip(parts, (whole, tasks, whole - tasks, sum(models)), strict=True):
+            parts[name].append(value)
+    return {name: round(statistics.median(values), 2) if values else None for name, values in parts.items()}
 
 
 def _parts(supervisor_pid: int) -> dict[str, float]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path  # noqa: TC003 - typer reads the annotations
 from typing import Annotated, Any
 
 import typer
 from biomem.cli.load import ID_HELP, SPLIT_HELP
+from biomem.cli.source import STYLES
 from biomem.cli.state import console, err_console, parse_as_of, settings
 from biomem.errors import ConfigurationError
 
@@ -24,6 +26,7 @@ def register(app: typer.Typer) -> None:
     app.command()(up)
     app.command()(down)
     app.command()(status)
+    app.command()(doctor)
 
 
 def demo(
@@ -140,3 +143,29 @@ def status(
         typer.echo(json.dumps(found, indent=1, default=str))
     else:
         show(found, console)
+
+
+def doctor(
+    ctx: typer.Context, as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False
+) -> None:
+    """Name what is wrong with the running system and what to do; exits with 1 when something must be done.
+
+    `biomem source doctor` looks at the source tables themselves.
+    """
+    from biomem.source.doctor import FIX
+
+    from biomem_airflow.doctor import examine
+
+    examinations = examine(settings(ctx))
+    if as_json:
+        typer.echo(json.dumps([asdict(one) for one in examinations], indent=1))
+    else:
+        for one in examinations:
+            console.print(f"{one.source}  {one.place}", style="bold", markup=False, highlight=False, soft_wrap=True)
+            for finding in one.findings:
+                line = f"  {finding.status:<5}{finding.check}: {finding.text}"
+                console.print(line, style=STYLES[finding.status], markup=False, highlight=False, soft_wrap=True)
+                if finding.fix and finding.status != "ok":
+                    console.print(f"       -> {finding.fix}", markup=False, highlight=False, soft_wrap=True)
+    if any(finding.status == FIX for one in examinations for finding in one.findings):
+        raise typer.Exit(1)
