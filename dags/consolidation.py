@@ -18,7 +18,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from airflow.sdk import DAG, Asset, DeltaDataIntervalTimetable
-from biomem_airflow.dag_defaults import START_DATE, UNLESS_FAILED, stage_params, task_defaults
+from biomem_airflow.dag_defaults import START_DATE, UNLESS_FAILED, owner_links, stage_params, task_defaults
 from biomem_airflow.operators.begin_stage import BeginStageOperator
 from biomem_airflow.operators.duckdb_to_postgres import DuckDBToPostgresOperator
 from biomem_airflow.stages import memory_stage
@@ -27,6 +27,7 @@ STAGE = "consolidation"
 
 with DAG(
     STAGE,
+    dag_display_name="Consolidation: every sleep cycle",
     schedule=DeltaDataIntervalTimetable(timedelta(minutes=90)),
     start_date=START_DATE,
     catchup=False,
@@ -35,6 +36,7 @@ with DAG(
     default_args=task_defaults(priority=10, timeout=timedelta(minutes=15)),
     doc_md=__doc__,
     tags=["memory", "sleep", "long-term"],
+    owner_links=owner_links(),
 ):
     begin = BeginStageOperator(task_id="begin", stage=STAGE)
     publish = DuckDBToPostgresOperator(

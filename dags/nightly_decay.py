@@ -17,7 +17,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from airflow.sdk import DAG, Asset
-from biomem_airflow.dag_defaults import START_DATE, UNLESS_FAILED, stage_params, task_defaults
+from biomem_airflow.dag_defaults import START_DATE, UNLESS_FAILED, owner_links, stage_params, task_defaults
 from biomem_airflow.operators.begin_stage import BeginStageOperator
 from biomem_airflow.operators.duckdb_to_postgres import DuckDBToPostgresOperator
 from biomem_airflow.stages import memory_stage
@@ -26,6 +26,7 @@ STAGE = "nightly_decay"
 
 with DAG(
     STAGE,
+    dag_display_name="Nightly decay",
     schedule="0 2 * * *",
     start_date=START_DATE,
     catchup=False,
@@ -34,6 +35,7 @@ with DAG(
     default_args=task_defaults(priority=1, timeout=timedelta(minutes=30)),
     doc_md=__doc__,
     tags=["memory", "sleep", "forgetting"],
+    owner_links=owner_links(),
 ):
     begin = BeginStageOperator(task_id="begin", stage=STAGE)
     publish = DuckDBToPostgresOperator(

@@ -22,7 +22,15 @@ from datetime import timedelta
 
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, Asset, DeltaDataIntervalTimetable
-from biomem_airflow.dag_defaults import PULL_RETRIES, START_DATE, UNLESS_FAILED, pulls, stage_params, task_defaults
+from biomem_airflow.dag_defaults import (
+    PULL_RETRIES,
+    START_DATE,
+    UNLESS_FAILED,
+    owner_links,
+    pulls,
+    stage_params,
+    task_defaults,
+)
 from biomem_airflow.operators.begin_stage import BeginStageOperator
 from biomem_airflow.operators.duckdb_to_postgres import DuckDBToPostgresOperator
 from biomem_airflow.operators.postgres_to_duckdb import PostgresToDuckDBOperator
@@ -32,6 +40,7 @@ STAGE = "short_term_memory"
 
 with DAG(
     STAGE,
+    dag_display_name="Short-term memory: every 30 seconds",
     schedule=DeltaDataIntervalTimetable(timedelta(seconds=30)),
     start_date=START_DATE,
     catchup=False,
@@ -40,6 +49,7 @@ with DAG(
     default_args=task_defaults(priority=100, timeout=timedelta(minutes=10)),
     doc_md=__doc__,
     tags=["memory", "short-term"],
+    owner_links=owner_links(),
 ):
     pull = PostgresToDuckDBOperator.partial(
         task_id="pull_memories",

@@ -41,7 +41,7 @@ def airflow(tmp_path_factory):
     csv = home / "life.csv"
     csv.write_text("\n".join(["id,agent,date,text", *rows]) + "\n")
     biomem(home, "load", str(csv))
-    biomem(home, "run", "short_term_memory", "nightly_decay", "--as-of", "2026-02-10T00:00:00Z")
+    biomem(home, "run", "short_term_memory", "consolidation", "nightly_decay", "--as-of", "2026-02-10T00:00:00Z")
     try:
         biomem(home, "up", "--port", "18088")
         found = json.loads(biomem(home, "status", "--json"))["airflow"]

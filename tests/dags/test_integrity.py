@@ -17,6 +17,13 @@ if TYPE_CHECKING:
     from airflow.sdk import DAG, BaseOperator
 
 NIGHT = datetime(2026, 6, 1, 2, tzinfo=timezone.utc)
+# whoever schedules by them relies on the names
+ASSETS = {
+    "short_term_memory": "memory/short_term",
+    "consolidation": "memory/long_term",
+    "nightly_decay": "memory/retention",
+    "weekly_homeostasis": "memory/semantic_network",
+}
 SCHEDULES = {
     "short_term_memory": timedelta(seconds=30),
     "consolidation": timedelta(minutes=90),
@@ -61,8 +68,20 @@ class TestEveryRhythm:
         assert example, "an example config is missing"
         assert set(json.loads(example[1])) == set(dags[dag_id].params)
 
-    def test_is_tagged(self, dags: dict[str, DAG], dag_id: str) -> None:
-        assert "memory" in dags[dag_id].tags
+    def test_is_tagged_and_named_and_leads_to_the_page(self, dags: dict[str, DAG], dag_id: str) -> None:
+        dag = dags[dag_id]
+        assert "memory" in dag.tags
+        assert dag.dag_display_name != dag_id
+        assert dag.owner_links["memory"].endswith("/plugin/memory/biomem/#/now")
+        assert {task.owner for task in dag.tasks} == {"memory"}
+        assert [link.name for link in dag.get_task("publish").operator_extra_links] == ["Memory"]
+
+    def test_its_task_group_is_named_after_the_stage_and_its_asset_keeps_its_name(
+        self, dags: dict[str, DAG], dag_id: str
+    ) -> None:
+        dag = dags[dag_id]
+        assert dag_id in dag.task_group.children
+        assert [asset.name for asset in dag.get_task("publish").outlets] == [ASSETS[dag_id]]
 
     def test_has_a_form_that_explains_itself(self, dags: dict[str, DAG], dag_id: str) -> None:
         params = dags[dag_id].params

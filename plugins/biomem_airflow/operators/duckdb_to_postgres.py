@@ -16,6 +16,7 @@ from biomem.warehouse.economy import note_published
 from biomem.warehouse.publish import publish_stage
 
 from biomem_airflow.hooks.conninfo import conninfo
+from biomem_airflow.links import MEMORY_PAGE
 from biomem_airflow.operators.run_facts import describe_interval
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class DuckDBToPostgresOperator(BaseOperator):
     """
 
     template_fields: Sequence[str] = ("stage", "target_conn_id")
+    operator_extra_links = (MEMORY_PAGE,)
     ui_color = "#d9f2df"
 
     def __init__(self, *, stage: str, target_conn_id: str = "memory_target", **kwargs: Any) -> None:
