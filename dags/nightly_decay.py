@@ -1,7 +1,7 @@
 """
 ### Nightly decay
-At 02:00 UTC: computes what each memory is worth tonight and demotes what fell below the forgetting threshold; writes
-every decision with its arithmetic into the ledger.
+Every night (`night_hour` in `night_time_zone`; 02:00 UTC by default): computes what each memory is worth tonight and
+demotes what fell below the forgetting threshold; writes every decision with its arithmetic into the ledger.
 
 **Danger:** a demoted memory leaves what agents see first. Nothing is deleted: the next access brings it back, and the
 ledger says why it went. Safe to run again for any night: it changes nothing the second time.
@@ -17,7 +17,14 @@ from __future__ import annotations
 from datetime import timedelta
 
 from airflow.sdk import DAG, Asset
-from biomem_airflow.dag_defaults import START_DATE, UNLESS_FAILED, owner_links, stage_params, task_defaults
+from biomem_airflow.dag_defaults import (
+    START_DATE,
+    UNLESS_FAILED,
+    night_schedule,
+    owner_links,
+    stage_params,
+    task_defaults,
+)
 from biomem_airflow.operators.begin_stage import BeginStageOperator
 from biomem_airflow.operators.duckdb_to_postgres import DuckDBToPostgresOperator
 from biomem_airflow.stages import memory_stage
@@ -27,7 +34,7 @@ STAGE = "nightly_decay"
 with DAG(
     STAGE,
     dag_display_name="Nightly decay",
-    schedule="0 2 * * *",
+    schedule=night_schedule(),
     start_date=START_DATE,
     catchup=False,
     max_active_runs=1,

@@ -1,7 +1,8 @@
 """
 ### Weekly homeostasis
-On Sundays at 03:00 UTC: scales the associations back so that the strong ones keep standing out, prunes what became too
-weak, and draws the semantic network anew: communities of concepts and the gist of each.
+On Sundays, an hour after the nightly decay (03:00 UTC by default): scales the associations back so that the strong ones
+keep standing out, prunes what became too weak, and draws the semantic network anew: communities of concepts and the
+gist of each.
 
 **Danger:** pruned associations leave the published network. They come back when the memories are held in mind together
 again; the ledger says what was pruned and by which numbers. Safe to run again: it changes nothing the second time.
@@ -17,7 +18,14 @@ from __future__ import annotations
 from datetime import timedelta
 
 from airflow.sdk import DAG, Asset
-from biomem_airflow.dag_defaults import START_DATE, UNLESS_FAILED, owner_links, stage_params, task_defaults
+from biomem_airflow.dag_defaults import (
+    START_DATE,
+    UNLESS_FAILED,
+    night_schedule,
+    owner_links,
+    stage_params,
+    task_defaults,
+)
 from biomem_airflow.operators.begin_stage import BeginStageOperator
 from biomem_airflow.operators.duckdb_to_postgres import DuckDBToPostgresOperator
 from biomem_airflow.stages import memory_stage
@@ -27,7 +35,7 @@ STAGE = "weekly_homeostasis"
 with DAG(
     STAGE,
     dag_display_name="Weekly homeostasis",
-    schedule="0 3 * * 0",
+    schedule=night_schedule(hours_later=1, weekday="0"),
     start_date=START_DATE,
     catchup=False,
     max_active_runs=1,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from airflow.sdk import Param
+from airflow.sdk import CronTriggerTimetable, Param
 from biomem.errors import BiomemError
+from biomem.parameters import load_parameters
 from biomem.settings import load_settings
 from biomem.source.mapping import load_sources
 
@@ -20,7 +21,9 @@ UNLESS_FAILED = "none_failed_min_one_success"
 
 # Which instant a run computes: the form's, else the end of the run's window, else the moment it was due
 # (a run started by hand without a date has no window, and then not even the name)
-AS_OF = "{{ params.as_of or (data_interval_end if data_interval_end is defined else dag_run.run_after).isoformat() }}"
+_DUE_AT = "(data_interval_end if data_interval_end is defined else dag_run.run_after).isoformat()"
+DUE_AT = f"{{{{ {_DUE_AT} }}}}"
+AS_OF = f"{{{{ params.as_of or {_DUE_AT} }}}}"
 AGENT_ID = "{{ params.agent_id or '' }}"
 FULL_REFRESH = "{{ params.full_refresh }}"
 
@@ -74,6 +77,20 @@ def owner_links() -> dict[str, str]:
     """Return where the name of the tasks' owner leads: to the page Memory, where Airflow knows its own address."""
     address = page()
     return {OWNER: address} if address.startswith("http") else {}
+
+
+def night_schedule(*, hours_later: int = 0, weekday: str = "*") -> CronTriggerTimetable:
+    """Return the schedule of what belongs to the night: `night_hour` in `night_time_zone`, as the models count nights.
+
+    `weekday` as cron writes it. Where clocks change, each local day still has its one night. Parameters that cannot be
+    read do not take the DAG away: its first task then says what is wrong with them.
+    """
+    try:
+        parameters = load_parameters(load_settings())
+        hour, zone = int(parameters["night_hour"].value), str(parameters["night_time_zone"].value)
+    except BiomemError:
+        hour, zone = 2, "UTC"
+    return CronTriggerTimetable(f"0 {(hour + hours_later) % 24} * * {weekday}", timezone=zone)
 
 
 def task_defaults(priority: int, *, timeout: timedelta = timedelta(minutes=30)) -> dict[str, Any]:

@@ -36,6 +36,7 @@ SKEW_WARN_S, SKEW_FIX_S = 2.0, 30.0
 LOW_DISK_SHARE = 0.1
 FORECAST_DAYS = 90
 OLDEST_FORECAST_S = 3600.0
+LESS_HISTORY = "make room; `keep_days` of the DAG housekeeping says how much history stays"
 
 
 def examine(settings: Settings) -> list[Examination]:
@@ -133,7 +134,7 @@ def _disk(settings: Settings) -> Iterator[Finding]:
         )
         yield Finding("space", FIX, text, fix)
     elif usage.free < LOW_DISK_SHARE * usage.total:
-        yield Finding("space", WARN, text, "make room, or let the housekeeping DAG keep fewer days (BIOMEM_KEEP_DAYS)")
+        yield Finding("space", WARN, text, LESS_HISTORY)
     else:
         yield Finding("space", OK, text)
 
@@ -240,7 +241,7 @@ def _growth(pg: Target, settings: Settings, now: datetime) -> Iterator[Finding]:
     if days >= FORECAST_DAYS:
         yield Finding("growth", OK, text)
     else:
-        yield Finding("growth", WARN, text, "make room, or keep fewer days of history (BIOMEM_KEEP_DAYS)")
+        yield Finding("growth", WARN, text, LESS_HISTORY)
 
 
 def _size(path: Path) -> int:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 from biomem.errors import ConfigurationError
 
+from biomem_airflow.history import METADATA_URL
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -64,6 +66,7 @@ def base_environment(settings: Settings, metadata: Metadata, connections: Connec
         "AIRFLOW__LOGGING__DAG_PROCESSOR_CHILD_PROCESS_LOG_DIRECTORY": str(settings.airflow_home / "logs" / "parsing"),
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": metadata.url,
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": metadata.async_url,
+        METADATA_URL: metadata.url,
         "AIRFLOW_CONN_MEMORY_SOURCE": airflow_connection(connections.source_dsn),
         "AIRFLOW_CONN_MEMORY_TARGET": airflow_connection(connections.target_dsn),
         # the connections above are meant, also where this process was given others (the demo never touches those)
