@@ -14,7 +14,7 @@ export AIRFLOW__COSMOS__ENABLE_TELEMETRY := False
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dev demo up down status test test-full lint format bench eval mutations soak oracles docs lock clean
+.PHONY: help setup dev demo up down status test test-full lint format bench eval mutations soak oracles docs lock clean chromium
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -70,10 +70,13 @@ lint: dev ## Style, types and layers
 format: dev ## Let the formatter have its way
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
-test: lint ## All checks that a change must pass (what CI runs)
+chromium: ## A Chromium for the browser tests, where one can be installed
+	@sh tests/browser/install-chromium.sh
+
+test: lint chromium ## All checks that a change must pass (what CI runs)
 	@$(BIN)/pytest -n $(WORKERS) --dist loadfile -m "not slow"
 
-test-full: lint ## The same, with faults, soaks and containers
+test-full: lint chromium ## The same, with faults, soaks and containers
 	@$(BIN)/pytest -m "slow or not slow"
 
 faults: dev ## Kills, cuts, failovers, restores and racing writers against the pull, the long ones too
