@@ -53,7 +53,10 @@ def restore(ctx: typer.Context, file: From, yes: Yes = False) -> None:
     if settings(ctx).warehouse_path.exists() and not yes:
         typer.confirm(f"Replace {settings(ctx).warehouse_path} (it is kept beside)?", abort=True)
     restored = backups.restore(settings(ctx), file)
-    console.print(f"restored as of {restored.account.made_at}; mapping: {restored.mapping}", soft_wrap=True)
+    console.print(
+        f"restored as of {restored.account.made_at}; mapping: {restored.mapping}; parameters: {restored.parameters}",
+        soft_wrap=True,
+    )
     if restored.aside:
         console.print(f"the warehouse before is kept as {restored.aside}", soft_wrap=True)
     console.print("the next window pulls what was written since, and publishes the restored state")

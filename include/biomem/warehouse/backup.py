@@ -1,6 +1,7 @@
 """Backups: one file that holds the log, the state and the mapping of the sources, and the way back from it.
 
-A backup is a tar archive of the warehouse as of a checkpoint, `source.yml` when there is one, and an account of both.
+A backup is a tar archive of the warehouse as of a checkpoint, of `source.yml` and `parameters.yml` when there are such,
+and of an account of it.
 It is made while everything else goes on: writers wait only while the file is copied. What was published is not in it,
 for the next publication after a restore brings PostgreSQL to the restored state.
 """
@@ -37,6 +38,7 @@ SUFFIX = ".biomem.tar"
 ACCOUNT = "backup.json"
 WAREHOUSE = "warehouse.duckdb"
 MAPPING = "source.yml"
+PARAMETERS = "parameters.yml"
 CHUNK_BYTES = 1 << 20
 COUNTED = ("memories", "access_log", "pulls")
 
@@ -61,6 +63,7 @@ class Restored:
     account: Account
     aside: Path | None
     mapping: str
+    parameters: str
 
 
 def backup(settings: Settings, path: Path | None, made_at: datetime) -> tuple[Path, Account]:
@@ -85,7 +88,7 @@ def backup(settings: Settings, path: Path | None, made_at: datetime) -> tuple[Pa
                 FORMAT, __version__, made_at.isoformat(), _version_of(copy), _sha256(copy), copy.stat().st_size, rows
             )
             archive = Path(scratch, path.name)
-            _pack(archive, account, copy, settings.mapping_path)
+            _pack(archive, account, copy, settings.mapping_path, settings.parameters_path)
             os.link(archive, path)
     except FileExistsError as error:
         raise InputError(f"{path} was made by somebody else meanwhile; name another file") from error
@@ -101,7 +104,7 @@ def check(settings: Settings, path: Path, *, report: rebuild.Report) -> list[reb
     """
     settings.home.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="restore-", dir=settings.home) as folder:
-        scratch = replace(settings, home=Path(folder))
+        scratch = replace(settings, home=Path(folder), own_parameters=Path(folder, PARAMETERS))
         _unpack(path, scratch.home)
         return rebuild.verify(scratch, report=report)
 
@@ -109,7 +112,7 @@ def check(settings: Settings, path: Path, *, report: rebuild.Report) -> list[reb
 def restore(settings: Settings, path: Path) -> Restored:
     """Put the warehouse of a backup in the place of the present one, which is kept beside it.
 
-    The mapping comes along only where there is none. Either all of it happens or nothing.
+    Mapping and parameters come along only where there are none. Either all of it happens or nothing.
     Raises InputError when the file is no whole backup or of a newer biomem, WarehouseError when the warehouse is not
     free.
     """
@@ -117,7 +120,12 @@ def restore(settings: Settings, path: Path) -> Restored:
     with tempfile.TemporaryDirectory(prefix="restore-", dir=settings.home) as folder:
         account = _unpack(path, Path(folder))
         aside = _put_in_place(settings, Path(folder, WAREHOUSE))
-        return Restored(account, aside, _restore_mapping(Path(folder, MAPPING), settings.mapping_path))
+        return Restored(
+            account,
+            aside,
+            _restore_file(Path(folder, MAPPING), settings.mapping_path),
+            _restore_file(Path(folder, PARAMETERS), settings.parameters_path),
+        )
 
 
 def rework(settings: Settings, path: Path, change: Callable[[Settings], bool]) -> bool:
@@ -141,7 +149,7 @@ def rework(settings: Settings, path: Path, change: Callable[[Settings], bool]) -
             rows=rows,
         )
         archive = Path(folder, path.name)
-        _pack(archive, account, changed, Path(folder, MAPPING))
+        _pack(archive, account, changed, Path(folder, MAPPING), Path(folder, PARAMETERS))
         os.replace(archive, path)
     return True
 
@@ -161,14 +169,15 @@ def _count(con: duckdb.DuckDBPyConnection) -> dict[str, int]:
     return dict(zip(COUNTED, counts, strict=True))
 
 
-def _pack(archive: Path, account: Account, warehouse: Path, mapping: Path) -> None:
+def _pack(archive: Path, account: Account, warehouse: Path, mapping: Path, parameters: Path) -> None:
     described = warehouse.with_name(ACCOUNT)
     described.write_text(json.dumps(asdict(account), indent=2) + "\n", encoding="utf-8")
     with tarfile.open(archive, "w") as tar:
         tar.add(described, ACCOUNT)
         tar.add(warehouse, WAREHOUSE)
-        if mapping.exists():
-            tar.add(mapping, MAPPING)
+        for path, name in ((mapping, MAPPING), (parameters, PARAMETERS)):
+            if path.exists():
+                tar.add(path, name)
     archive.chmod(0o600)
     with archive.open("rb") as written:
         os.fsync(written.fileno())
@@ -178,8 +187,8 @@ def _unpack(path: Path, folder: Path) -> Account:
     """Take a backup apart into `folder` after checking it."""
     try:
         with tarfile.open(path, "r:") as tar:
-            for name in (ACCOUNT, WAREHOUSE, MAPPING):
-                if name == MAPPING and name not in tar.getnames():
+            for name in (ACCOUNT, WAREHOUSE, MAPPING, PARAMETERS):
+                if name in (MAPPING, PARAMETERS) and name not in tar.getnames():
                     continue
                 # by name, and only what a backup holds: an archive from elsewhere may hold anything
                 member = tar.extractfile(name)
@@ -217,13 +226,13 @@ def _put_in_place(settings: Settings, restored: Path) -> Path | None:
     return aside
 
 
-def _restore_mapping(saved: Path, mapping: Path) -> str:
+def _restore_file(saved: Path, present: Path) -> str:
     if not saved.exists():
         return "none in the backup"
-    if not mapping.exists():
-        shutil.move(saved, mapping)
+    if not present.exists():
+        shutil.move(saved, present)
         return "restored"
-    return "as before" if saved.read_bytes() == mapping.read_bytes() else "left as it is, though the backup's differs"
+    return "as before" if saved.read_bytes() == present.read_bytes() else "left as it is, though the backup's differs"
 
 
 def _free_name(path: Path) -> Path:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from biomem.errors import InputError, WarehouseError
+from biomem.overrides import read_overrides
 from biomem.warehouse.backup import backup, check, restore
 from lives import Life, day
 
@@ -48,6 +49,7 @@ def test_a_restored_warehouse_is_as_it_was_and_what_came_after_is_kept_beside(li
 
     assert lived.rows(STATE) == before
     assert restored.mapping == "as before"
+    assert restored.parameters == "none in the backup"
     assert restored.aside is not None
     assert restored.aside.exists()
     # and life goes on from there
@@ -58,9 +60,12 @@ def test_a_restored_warehouse_is_as_it_was_and_what_came_after_is_kept_beside(li
 
 def test_a_backup_is_restored_where_nothing_was(lived: Life, tmp_path: Path) -> None:
     before = lived.rows(STATE)
+    lived.settings.parameters_path.write_text("parameters: {forgetting_threshold: 0.5}\n")
     path, _ = backup(lived.settings, tmp_path / "away" / "copy.biomem.tar", day(3))
     fresh = Life(tmp_path / "fresh")
-    assert restore(fresh.settings, path).aside is None
+    restored = restore(fresh.settings, path)
+    assert (restored.aside, restored.mapping, restored.parameters) == (None, "none in the backup", "restored")
+    assert read_overrides(fresh.settings) == {"forgetting_threshold": 0.5}
     assert fresh.rows(STATE) == before
 
 
