@@ -125,7 +125,12 @@ def _soak(settings: Settings, minutes: float, rows: int, port: int) -> dict[str,
         writer = Writer(dsns.source_dsn, dsns.target_dsn, rows)
         began, processes = datetime.now(timezone.utc), _parts(local.supervisor_pid)
         samples: list[float] = []
-        workers = [writer.write, writer.watch, lambda: _sleep_often(api, writer.stop), lambda: _sample(local, samples)]
+        workers = [
+            writer.write,
+            writer.watch,
+            lambda: _sleep_often(api, writer.stop),
+            lambda: _sample(local, samples, writer.stop),
+        ]
         threads = [threading.Thread(target=worker, daemon=True) for worker in workers]
         for thread in threads:
             thread.start()
@@ -138,8 +143,8 @@ def _soak(settings: Settings, minutes: float, rows: int, port: int) -> dict[str,
         idle_from = datetime.now(timezone.utc)
         console.print("waiting for windows with nothing new")
         # what was last in mind has to leave it first
-        time.sleep(_attention_s(settings) + (IDLE_WINDOWS + 1) * WINDOW_S)
-        idle = api.runs(AWAKE, idle_from + timedelta(seconds=_attention_s(settings)), datetime.now(timezone.utc))
+        time.sleep(_attention_s(settings) + (IDLE_WINDOWS + 2) * WINDOW_S)
+        idle = [run for run in api.runs(AWAKE, idle_from, datetime.now(timezone.utc)) if _is_idle(api, run)]
         seconds = (ended - began).total_seconds()
         rhythms = {dag: _rhythm(api, dag, began, ended) for dag in (AWAKE, *SLEEP_EVERY_S)}
         overhead = _overhead(api, settings, began, ended)
@@ -151,7 +156,7 @@ def _soak(settings: Settings, minutes: float, rows: int, port: int) -> dict[str,
             "rows_not_visible": len(writer.committed),
             **rhythms,
             "commit_to_visible_s": _spread(writer.delays),
-            "idle_window_s": _spread([_seconds(run) for run in idle if run["state"] == "success"]),
+            "idle_window_s": {"windows": len(idle), **_spread([_seconds(run) for run in idle])},
             "cpu_share_of_a_core": {part: round(used / seconds, 3) for part, used in sorted(cpu.items())},
             "memory_mb": {"start": samples[0], "middle": samples[len(samples) // 2], "end": samples[-1]},
             "lock_errors": _lock_errors(settings),
@@ -174,6 +179,12 @@ def _sleep_often(api: AirflowApi, stop: threading.Event) -> None:
             if time.monotonic() >= at:
                 api.trigger(dag, {})
                 due[dag] = at + SLEEP_EVERY_S[dag]
+
+
+def _is_idle(api: AirflowApi, run: dict[str, Any]) -> bool:
+    """Whether a window has ended after its pull, the rest skipped."""
+    states = {task.task_id: task.state for task in api.tasks(AWAKE, run["dag_run_id"])}
+    return run["state"] == "success" and states["publish"] == "skipped"
 
 
 def _seconds(run: dict[str, Any]) -> float:
@@ -250,11 +261,11 @@ def _cpu_between(before: dict[str, float], after: dict[str, float]) -> dict[str,
     return {part: max(used - before.get(part, 0), 0) for part, used in after.items()}
 
 
-def _sample(local: supervisor.LocalAirflow, samples: list[float]) -> None:
-    while True:
+def _sample(local: supervisor.LocalAirflow, samples: list[float], stop: threading.Event) -> None:
+    while not stop.is_set():
         root = psutil.Process(local.supervisor_pid)
         samples.append(round(sum(_own_memory(each) for each in [root, *root.children(recursive=True)]) / 1024**2))
-        time.sleep(SAMPLE_EVERY_S)
+        stop.wait(SAMPLE_EVERY_S)
 
 
 def _own_memory(process: psutil.Process) -> int:
