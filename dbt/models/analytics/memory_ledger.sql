@@ -45,6 +45,33 @@ prunes as (
 
 ),
 
+-- A deletion that was taken back was one all the same.
+deletions as (
+
+    select
+        memory_id,
+        agent_id,
+        occasion,
+        deleted_at,
+        'deleted until ' || {{ utc_text('undeleted_at') }} as result
+    from {{ raw_table('deletions') }}
+
+    union all
+
+    select
+        gone.memory_id,
+        gone.agent_id,
+        1 + count(former.occasion),
+        gone.deleted_at,
+        'deleted'
+    from {{ ref('stg_memories') }} as gone
+    left join {{ raw_table('deletions') }} as former
+        on gone.memory_id = former.memory_id
+    where not gone.is_live
+    group by gone.memory_id, gone.agent_id, gone.deleted_at
+
+),
+
 decisions as (
 
     select
@@ -164,13 +191,13 @@ decisions as (
         memory_id,
         agent_id,
         null,
-        1,
+        -- from the second on below zero: removals count on from 2
+        case when occasion = 1 then 1 else -occasion end,
         deleted_at,
         json_object(),
         null,
-        'deleted'
-    from {{ ref('stg_memories') }}
-    where not is_live
+        result
+    from deletions
 
     union all
 

@@ -55,6 +55,23 @@ def apply_changes(con: duckdb.DuckDBPyConnection, source_name: str, as_of: datet
         """,
         [decided_at, batch_id],
     )
+    # the row that comes again loses its tombstone; the ledger goes on knowing of it
+    con.execute(
+        """
+        insert into raw.deletions (memory_id, occasion, agent_id, deleted_at, undeleted_at, batch_id)
+        select
+            memories.memory_id,
+            (select count(*) from raw.deletions as former where former.memory_id = memories.memory_id) + 1,
+            memories.agent_id,
+            memories.deleted_at,
+            greatest(memories.deleted_at, coalesce(case when changed.has_new_update then changed.updated_at end, ?)),
+            ?
+        from changed
+        join raw.memories as memories on memories.memory_id = changed.memory_id
+        where memories.deleted_at is not null and changed.deleted_at is null
+        """,
+        [decided_at, batch_id],
+    )
     columns = (*SOURCE_COLUMNS, "text_arousal")
     con.execute(
         f"""

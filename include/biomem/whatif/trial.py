@@ -155,7 +155,7 @@ def _keep_agent(side: Settings, agent_id: str) -> None:
     """Take the other agents out of the log: no agent's memory depends on another's."""
     with open_warehouse(side, purpose="what_if") as con:
         con.execute("delete from raw.memories where agent_id <> ?", [agent_id])
-        for table in ("revisions", "access_log"):
+        for table in ("revisions", "access_log", "deletions"):
             con.execute(f"delete from raw.{table} where memory_id not in (select memory_id from raw.memories)")
         for table in ("agents", "agent_clock"):
             con.execute(f"delete from raw.{table} where agent_id <> ?", [agent_id])

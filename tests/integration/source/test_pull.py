@@ -170,9 +170,16 @@ def test_a_deleted_row_becomes_a_tombstone_and_lives_again_when_it_comes_back(me
     assert counts(pull(LATER)) == (0, 0, 1)
     assert raw("select deleted_at from raw.memories where memory_id = 'a'") == [(LATER,)]
     assert counts(pull(LATER)) == (0, 0, 0)
-    insert(memories, "a")
-    assert counts(pull(LATER)) == (0, 1, 0)
-    assert raw("select count(*), count(deleted_at) from raw.memories") == [(2, 0)]
+    assert raw("select count(*) from raw.deletions") == [(0,)]
+    for lives in (1, 2):
+        insert(memories, "a")
+        assert counts(pull(LATER)) == (0, 1, 0)
+        assert raw("select count(*), count(deleted_at) from raw.memories") == [(2, 0)]
+        assert raw("select memory_id, occasion, deleted_at, undeleted_at from raw.deletions order by occasion") == [
+            ("a", occasion, LATER, LATER) for occasion in range(1, lives + 1)
+        ], "the ledger goes on knowing of it"
+        memories.execute("delete from memories where memory_id = 'a'")
+        assert counts(pull(LATER)) == (0, 0, 1)
 
 
 def test_a_truncated_table_leaves_only_tombstones(memories, pull, raw):
