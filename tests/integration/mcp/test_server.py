@@ -203,6 +203,16 @@ def test_nothing_published_yet_is_told_as_such(world):
     assert world.pg.execute("select count(*) from memories").fetchone() == (3,)
 
 
+def test_a_fresh_home_takes_its_first_memory_from_an_agent(world):
+    async def main():
+        async with world.stdio("ada", BIOMEM_SOURCE_DSN="") as client:
+            assert "nothing was published yet" in await refused(client, "working_memory")
+            done = await call(client, "remember", content="Mara moved to Lisbon.")
+            await call(client, "forget", memory_id=done["memory_id"])
+
+    run(main())
+
+
 @pytest.mark.parametrize(
     ("options", "environment", "message"),
     [
