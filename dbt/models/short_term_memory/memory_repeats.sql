@@ -51,7 +51,12 @@ touched as (
         events.memory_id,
         min(events.occurred_at) as changed_from
     from (
+        -- The least of all agents' bounds, so that the scan passes over what is older; each agent's own stand below.
         select memory_id, accessed_at as occurred_at, batch_id from {{ raw_table('access_log') }}
+        where batch_id > (select min(batch_from) from clock where is_in_run)
+        union all
+        select memory_id, accessed_at as occurred_at, batch_id from {{ raw_table('access_log') }}
+        where accessed_at > (select min(previous_as_of) from clock where is_in_run)
         union all
         select memory_id, revised_at as occurred_at, batch_id from {{ raw_table('revisions') }}
     ) as events

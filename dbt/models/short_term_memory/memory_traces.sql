@@ -13,7 +13,7 @@ with recursive clock as (
 
 ),
 
-replays as (
+replays as not materialized (
 
     select
         memory_id,
@@ -42,17 +42,31 @@ changed as (
 
     union
 
+    -- The least of all agents' bounds stands beside each agent's own: the scan passes over what is older.
     select replays.memory_id
     from replays
     inner join clock
         on replays.agent_id = clock.agent_id
     where
         clock.is_in_run
-        and (
-            clock.previous_as_of is null
-            or replays.sequence > clock.replay_sequence_from
-            or (replays.cycle_at > clock.previous_as_of and replays.cycle_at <= clock.as_of)
+        and (clock.previous_as_of is null or replays.sequence > clock.replay_sequence_from)
+        and replays.sequence > (
+            select min(case when previous_as_of is null then -1 else replay_sequence_from end)
+            from clock
+            where is_in_run
         )
+
+    union
+
+    select replays.memory_id
+    from replays
+    inner join clock
+        on replays.agent_id = clock.agent_id
+    where
+        clock.is_in_run
+        and replays.cycle_at > clock.previous_as_of
+        and replays.cycle_at <= clock.as_of
+        and replays.cycle_at > (select min(previous_as_of) from clock where is_in_run)
 
 ),
 
@@ -100,6 +114,17 @@ states as (
 
 )
 
+{%- if is_incremental() %},
+
+changed_repeats as materialized (
+
+    select *
+    from {{ ref('memory_repeats') }}
+    where memory_id in (select changed.memory_id from changed)
+
+)
+{%- endif %}
+
 select
     repeats.memory_id,
     repeats.agent_id,
@@ -121,13 +146,10 @@ select
     coalesce({{ consolidation_strength('states.consolidation_sum') }} >= {{ parameter('long_term_memory_threshold') }}, false)
         as is_long_term,
     cast({{ write_sequence('short_term_memory') }} as bigint) as sequence
-from {{ ref('memory_repeats') }} as repeats
+from {{ 'changed_repeats' if is_incremental() else ref('memory_repeats') }} as repeats
 inner join {{ ref('stg_memories') }} as memories
     on repeats.memory_id = memories.memory_id
 inner join clock
     on repeats.agent_id = clock.agent_id
 left join states
     on repeats.memory_id = states.memory_id
-{%- if is_incremental() %}
-where repeats.memory_id in (select changed.memory_id from changed)
-{%- endif %}

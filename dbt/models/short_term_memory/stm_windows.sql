@@ -53,7 +53,9 @@ reopened_starts as (
 
 ),
 
-stored as (
+-- No earlier window can be reopened, nor attention reach a reopened one from an earlier one. Taken out of all windows once:
+-- there are so many that no join may begin with them.
+stored as materialized (
 
     select
         agent_id,
@@ -62,7 +64,12 @@ stored as (
         epoch_us(window_start) // {{ window_us }} as window_no,
         is_accessed
     from {{ this }}
-    where is_current
+    where
+        is_current
+        and window_start >= (
+            select min(changed.changed_from) - to_microseconds({{ (windows_attended + 2) * window_us }})
+            from changed
+        )
 
 ),
 
@@ -317,7 +324,7 @@ final as (
     select
         old.agent_id,
         old.window_start,
-        old.window_end,
+        old.window_start + to_microseconds({{ window_us }}) as window_end,
         old.memory_id,
         false as is_accessed,
         0 as accesses,
@@ -325,19 +332,17 @@ final as (
         cast(null as double) as activation,
         false as is_in_working_memory,
         false as is_current
-    from {{ this }} as old
+    from stored as old
     inner join reopened
         on
             old.agent_id = reopened.agent_id
-            and old.window_start = make_timestamptz(reopened.window_no * {{ window_us }})
+            and old.window_no = reopened.window_no
     left join recomputed
         on
             old.agent_id = recomputed.agent_id
             and old.window_start = recomputed.window_start
             and old.memory_id = recomputed.memory_id
-    where
-        old.is_current
-        and recomputed.memory_id is null
+    where recomputed.memory_id is null
 
 )
 
