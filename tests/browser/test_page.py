@@ -190,6 +190,15 @@ def test_dbts_own_page_runs_its_own_scripts_and_knows_the_models(pg, visit, site
     page.close()
 
 
+def test_why_something_was_forgotten_stands_beside_what_is_next(pg, visit, troubles):
+    page = visit(VIEWS["forgetting"])
+    last = page.locator("section", has=page.get_by_role("heading", name="Forgotten last, and why"))
+    assert "retention .590 < .600" in last.inner_text()
+    last.locator("a", has_text="The kettle number 9").click()
+    page.wait_for_selector("main h2:has-text('a9')")
+    assert troubles == []
+
+
 def test_late_and_missed_windows_are_counted_and_a_window_opens(pg, visit):
     page = visit(VIEWS["windows"])
     assert "1 late" in page.inner_text("main")

@@ -17,6 +17,24 @@ CHOICES = {
 }
 
 
+def test_what_the_last_nights_have_forgotten_is_told_with_its_numbers(ask, pg):
+    (forgotten,) = ask("forgetting", agent="ada")["forgotten"]
+    assert (forgotten["memory_id"], forgotten["state"]) == ("a9", "forgotten")
+    assert "retention .590 < .600" in forgotten["words"]
+    assert ask("forgetting", agent="milo")["forgotten"] == []
+
+
+def test_a_trial_is_shown_whole_and_one_that_is_not_there_yet_is_said(ask, pg):
+    answer = ask("what-if")
+    assert [one["run_id"] for one in answer["trials"]] == ["manual__2", "manual__1"]
+    assert answer["trial"]["run_id"] == "manual__2"
+    shown = [(one["memory_id"], one["difference"], one["content"]) for one in answer["trial"]["memories"]]
+    told = "select t.memory_id, t.difference, m.content from memory.what_if_memories t join memory.memories m "
+    assert shown == pg.execute(f"{told} using (memory_id) where t.run_id = 'manual__2' order by place").fetchall()
+    assert ask("what-if", run="manual__1")["trial"]["memories"] == []
+    assert "there is no result of" in ask("what-if", 404, run="manual__3")["detail"]
+
+
 def test_the_slots_are_those_of_working_memory(pg, ask):
     found = ask("now")
     shown = [

@@ -7,6 +7,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from biomem.domain.retention import ebbinghaus_retention, short_term_retention
+from biomem.explain import decision_words
 from fastapi import HTTPException
 
 from biomem_airflow.ui.reading import one, rows
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from biomem_airflow.ui.reading import Reader
 
 PAGE_SIZE = 25
+LAST_FORGOTTEN = 10
 SHOWN_TEXT = 400
 MARKS = 200
 # days until retention has fallen to the threshold, per day of stability: the inverse of memory.retention
@@ -51,7 +53,39 @@ def view(pg: Reader, agent: str, search: str, page: int) -> dict[str, Any]:
         {**law, "agent": agent, "search": search, "shown": SHOWN_TEXT, "offset": page * PAGE_SIZE},
     )
     total = found[0]["total"] if found else 0
-    return {"clock": clock.read(pg), **law, "memories": found, "total": total, "page": page, "page_size": PAGE_SIZE}
+    return {
+        "clock": clock.read(pg),
+        **law,
+        "memories": found,
+        "forgotten": _forgotten(pg, agent),
+        "total": total,
+        "page": page,
+        "page_size": PAGE_SIZE,
+    }
+
+
+def _forgotten(pg: Reader, agent: str) -> list[dict[str, Any]]:
+    """What the last nights have demoted, the newest first, and why."""
+    found = rows(
+        pg,
+        f"""
+        select d.memory_id, d.decision, d.decided_at, d.inputs, d.threshold, d.result, d.other_memory_id, m.state,
+            left(m.content, %(shown)s) as content
+        from memory.decisions as d
+        join memory.memories as m on m.memory_id = d.memory_id
+        where d.agent_id = %(agent)s and d.decision = 'demote' and d.is_current
+        order by d.decided_at desc, d.memory_id
+        limit {LAST_FORGOTTEN}
+        """,
+        {"agent": agent, "shown": SHOWN_TEXT},
+    )
+    return [
+        {
+            **{name: row[name] for name in ("memory_id", "decided_at", "state", "content")},
+            "words": decision_words(row, row["inputs"]),
+        }
+        for row in found
+    ]
 
 
 def curves(pg: Reader, agent: str, memory_ids: Sequence[str]) -> dict[str, Any]:

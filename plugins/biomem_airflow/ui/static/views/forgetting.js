@@ -59,7 +59,17 @@ export function draw(answer, choices) {
         h("div", { class: "row spread" }, h("h2", {}, "Next to be forgotten"), h("form", { class: "row", onsubmit: (event) => { event.preventDefault(); go("forgetting", { agent: choices.agent, search: search.value }); } }, search)),
         answer.memories.length ? h("ul", { class: "list" }, answer.memories.map(item)) : h("p", { class: "quiet" }, "No live memory holds these words."),
         pages(answer.page, answer.page_size, answer.total, (page) => go("forgetting", { ...choices, page: page || null, ids: null }))),
-      h("div", { class: "stack" }, figure, people)));
+      h("div", { class: "stack" }, figure, lately(answer.forgotten, choices.agent), people)));
+}
+
+function lately(forgotten, agent) {
+  const title = h("h2", {}, "Forgotten last, and why");
+  if (!forgotten.length) return h("section", { class: "card" }, title, h("p", { class: "quiet" }, "No night has forgotten anything yet."));
+  return h("section", { class: "card" }, title, h("ul", { class: "list" }, forgotten.map((memory) =>
+    h("li", {}, h("div", { class: "grow" },
+      h("a", { class: "clamp", dir: "auto", href: link("why", { agent, id: memory.memory_id }) }, short(memory.content, 160)),
+      h("div", { class: "quiet" }, time(memory.decided_at), `: ${memory.words.replace(/^forgotten \d{4}-\d\d-\d\d: /, "")}`)),
+      memory.state !== "forgotten" && h("span", { class: "badge" }, "came back")))));
 }
 
 function falls(memory, at) {

@@ -65,8 +65,13 @@ function run(id, words) {
   return h("a", { href: path, onclick: (event) => openInAirflow(event, path) }, words);
 }
 
+// of the weights people try the last: the exponent of forgetting
+function called(name) {
+  return name === "fsrs_weights" ? "decay" : name.replaceAll("_", " ");
+}
+
 function value(name, side) {
-  if (name === "fsrs_weights") return `decay ${number(side.at(-1), 6)}`;
+  if (name === "fsrs_weights") return number(side.at(-1), 6);
   return typeof side === "number" ? number(side, 6) : JSON.stringify(side);
 }
 
@@ -75,7 +80,7 @@ function whole_(trial) {
   const missed = trial.oracles.filter((one) => one.now.pass && !one.then.pass);
   return h("div", { class: "stack" },
     h("section", { class: "card stack" },
-      h("div", { class: "row spread" }, h("h2", {}, Object.entries(trial.parameters).map(([name, sides]) => `${name.replaceAll("_", " ")}: ${value(name, sides.now)} → ${value(name, sides.then)}`).join(", ")),
+      h("div", { class: "row spread" }, h("h2", {}, Object.entries(trial.parameters).map(([name, sides]) => `${called(name)}: ${value(name, sides.now)} → ${value(name, sides.then)}`).join(", ")),
         h("span", { class: `mark ${verdict[0]}` }, verdict[1], trial.decided_by ? ` by ${trial.decided_by}` : "")),
       h("p", { class: "quiet" }, trial.agent_id ? `The memories of ${trial.agent_id}` : "All memories", " as of ", time(trial.as_of), trial.since && [", counted since ", time(trial.since)], ". ",
         run(trial.run_id, trial.decision ? "Its run" : "Its run, where it can be approved"), "."),
@@ -123,7 +128,7 @@ function others({ trials, trial }, { agent }) {
   return h("section", { class: "card" }, h("h2", {}, "What was tried"),
     table("What was tried", [
       { name: "when", value: (row) => h("a", { href: link("what_if", { agent, run: row.run_id }), "aria-current": row.run_id === trial?.run_id && "true" }, time(row.computed_at)) },
-      { name: "parameters", value: (row) => Object.entries(row.parameters).map(([name, sides]) => `${name.replaceAll("_", " ")} ${value(name, sides.then)}`).join(", ") },
+      { name: "parameters", value: (row) => Object.entries(row.parameters).map(([name, sides]) => `${called(name)} ${value(name, sides.then)}`).join(", ") },
       { name: "agent", value: (row) => row.agent_id ?? "all" },
       { name: "forgotten instead", isNumber: true, value: (row) => whole(row.differences.forgotten) },
       { name: "kept instead", isNumber: true, value: (row) => whole(row.differences.kept) },
