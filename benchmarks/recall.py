@@ -196,9 +196,10 @@ def _ask(dsn: str, folder: Path, options: argparse.Namespace, rate: float | None
             *("-T", str(options.seconds), "-f", script, "-l", "--log-prefix", str(Path(scratch, "log"))),
             *([] if rate is None else ["-R", str(rate)]),
         ]
+        _wait_for_backends(folder)
         before = _cpu_seconds(folder)
         output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-        _wait_for_backends(dsn)
+        _wait_for_backends(folder)
         spent = _cpu_seconds(folder) - before
         taken = sorted(
             int(line.split()[2]) / 1000 for log in Path(scratch).glob("log*") for line in log.read_text().splitlines()
@@ -218,19 +219,26 @@ def _ask(dsn: str, folder: Path, options: argparse.Namespace, rate: float | None
     }
 
 
-def _wait_for_backends(dsn: str) -> None:
-    """A backend's CPU time is counted once the server has seen its end."""
-    with psycopg.connect(dsn, autocommit=True) as pg:
-        while pg.execute(
-            "select 1 from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()"
-        ).fetchone():
-            time.sleep(0.05)
+def _wait_for_backends(folder: Path) -> None:
+    """A backend's CPU time is its parent's to tell once the parent has seen its end; until then nobody tells it."""
+    server = _server(folder)
+    while any(_is_backend(child) for child in server.children()):
+        time.sleep(0.05)
+
+
+def _is_backend(child: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return child.status() == psutil.STATUS_ZOMBIE or " bench " in " ".join(child.cmdline())
+    return False
+
+
+def _server(folder: Path) -> psutil.Process:
+    return psutil.Process(int((folder / "data" / "postmaster.pid").read_text().split("\n", 1)[0]))
 
 
 def _cpu_seconds(folder: Path) -> float:
     """CPU time, user and system, of the server at `folder` and of its children, those that have ended included."""
-    pid = int((folder / "data" / "postmaster.pid").read_text().split("\n", 1)[0])
-    server = psutil.Process(pid)
+    server = _server(folder)
     own = server.cpu_times()
     total = own.user + own.system + own.children_user + own.children_system
     for child in server.children():
