@@ -13,7 +13,7 @@ import pytest
 from biomem.errors import ConfigurationError, WarehouseError
 from biomem.warehouse.connection import open_warehouse, transaction
 from biomem.warehouse.lock import warehouse_lock
-from biomem.warehouse.schema import RAW_MIGRATIONS, read_migrations
+from biomem.warehouse.schema import RAW_MIGRATIONS, read_migrations, schema_version
 
 HOLD = """
 import sys
@@ -99,6 +99,22 @@ def test_reading_a_warehouse_that_is_not_there_says_how_to_make_it(settings):
     with pytest.raises(WarehouseError, match=r"no warehouse at .* yet"), open_warehouse(settings, read_only=True):
         pytest.fail("opened nothing")
     assert not settings.warehouse_path.exists()
+
+
+def test_a_warehouse_of_the_first_version_is_brought_up_to_date_with_all_it_holds(settings):
+    first, *later = read_migrations(RAW_MIGRATIONS)
+    settings.home.mkdir(parents=True)
+    with duckdb.connect(str(settings.warehouse_path)) as con:
+        con.execute("create schema raw")
+        con.execute("create table raw.schema_version (version integer not null, name varchar not null)")
+        con.execute(first.sql)
+        con.execute("insert into raw.schema_version values (?, ?)", [first.version, first.name])
+        con.execute("insert into raw.agents values ('ada')")
+    with pytest.raises(WarehouseError, match="older biomem"), open_warehouse(settings, read_only=True):
+        pytest.fail("read an older warehouse")
+    with open_warehouse(settings) as con:
+        assert schema_version(con) == len(later) + 1
+        assert con.execute("from raw.agents").fetchall() == [("ada",)]
 
 
 def test_a_warehouse_of_a_newer_version_is_refused(settings):
