@@ -1,0 +1,172 @@
+"""Faults in a running Airflow: the next windows are right, and what was built bit by bit equals a rebuild."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import ExitStack, closing
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import psycopg
+import pytest
+from biomem.demo.postgres import connections
+from biomem.settings import load_settings
+from biomem_airflow.local import ports, supervisor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from biomem.settings import Settings
+
+pytestmark = [pytest.mark.airflow, pytest.mark.slow, pytest.mark.timeout(1800)]
+
+BIOMEM = str(Path(sys.executable).parent / "biomem")
+PATIENCE_S = 400
+CREATE = (
+    "create table public.memories (id bigint generated always as identity primary key, agent_id text not null, "
+    "content text not null, created_at timestamptz not null default now())"
+)
+
+
+class System:
+    """A running Airflow with a source into which memories are written."""
+
+    def __init__(self, settings: Settings, source_dsn: str, target_dsn: str, port: int) -> None:
+        self.settings, self.source_dsn, self.target_dsn, self.port = settings, source_dsn, target_dsn, port
+
+    def biomem(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [BIOMEM, *arguments, "--home", str(self.settings.home)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
+
+    def up(self) -> None:
+        done = self.biomem("up", "--port", str(self.port))
+        assert done.returncode == 0, done.stderr
+
+    def write(self, count: int = 20) -> None:
+        with psycopg.connect(self.source_dsn, autocommit=True) as pg:
+            for number in range(count):
+                pg.execute(
+                    "insert into public.memories (agent_id, content) values (%s, %s)",
+                    [f"agent-{number % 3}", f"planted apple tree number {number} at {time.time()}"],
+                )
+
+    def seen(self) -> tuple[int, int]:
+        """Memories written, and memories published."""
+        with psycopg.connect(self.source_dsn) as source, psycopg.connect(self.target_dsn) as target:
+            written = source.execute("select count(*) from public.memories").fetchone()
+            there = target.execute("select to_regclass('memory.memories')").fetchone() != (None,)
+            published = target.execute("select count(*) from memory.memories").fetchone() if there else (0,)
+        return int(written[0]), int(published[0])  # type: ignore[index]
+
+    def wait_until_published(self) -> None:
+        wait_for(lambda: len(set(self.seen())) == 1, "what was written becomes visible")
+
+    def local(self) -> supervisor.LocalAirflow:
+        local = supervisor.running(self.settings)
+        assert local is not None
+        return local
+
+    def task(self) -> psutil.Process:
+        """The process of a task that is at work, and whose parent is the executor's worker."""
+
+        def find() -> psutil.Process | None:
+            for process in psutil.Process(self.local().supervisor_pid).children(recursive=True):
+                try:
+                    words = " ".join(process.cmdline())
+                    if words.startswith("airflow worker -- ") and "LocalExecutor" not in words:
+                        return process
+                except psutil.NoSuchProcess:
+                    continue
+            return None
+
+        return wait_for(find, "a task is at work")
+
+    def next_start_s(self, since: datetime) -> float:
+        """Seconds until the one slot was used again."""
+
+        def started() -> list[dict[str, Any]]:
+            with closing(self.local().api()) as api:
+                path = "/api/v2/dags/short_term_memory/dagRuns/~/taskInstances"
+                options = {"start_date_gte": since.isoformat(), "state": ["running", "success", "failed"]}
+                found: list[dict[str, Any]] = api._call("GET", path, params=options)["task_instances"]
+                return [one for one in found if one["pool"] == "duckdb_writer"]
+
+        times = [datetime.fromisoformat(one["start_date"]) for one in wait_for(started, "the slot is free again")]
+        return (min(times) - since).total_seconds()
+
+
+def wait_for(look: Callable[[], Any], what: str) -> Any:
+    deadline = time.monotonic() + PATIENCE_S
+    while not (found := look()):
+        assert time.monotonic() < deadline, f"{what}: not within {PATIENCE_S} s"
+        time.sleep(0.05)
+    return found
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    settings = load_settings(tmp_path_factory.mktemp("recovery"), {**os.environ})
+    with ExitStack() as stack:
+        dsns = stack.enter_context(connections(settings))
+        with psycopg.connect(dsns.source_dsn, autocommit=True) as pg:
+            pg.execute(CREATE)
+        system = System(settings, dsns.source_dsn, dsns.target_dsn, ports.choose(None, preferred=8795).api)
+        stack.callback(supervisor.stop, settings)
+        system.write()
+        system.up()
+        system.wait_until_published()
+        yield system
+
+
+def kill_task(system: System) -> None:
+    system.task().kill()
+
+
+def kill_worker(system: System) -> None:
+    task = system.task()
+    worker = task.parent()
+    assert worker is not None
+    for process in (worker, task):
+        process.kill()
+
+
+def kill_scheduler(system: System) -> None:
+    system.task()
+    (scheduler,) = (child for child in system.local().children if child.name == "scheduler")
+    os.kill(scheduler.pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("fault", [kill_task, kill_worker, kill_scheduler])
+def test_after_a_kill_the_windows_go_on_and_nothing_is_lost(system: System, fault: Callable[[System], None]) -> None:
+    system.write()
+    fault(system)
+    since = datetime.now(timezone.utc)
+    system.write()
+    print(f"{fault.__name__}: the slot was used again after {system.next_start_s(since):.1f} s")
+    system.wait_until_published()
+
+
+def test_a_machine_that_was_switched_off_comes_back_by_up_alone(system: System) -> None:
+    system.write()
+    system.task()
+    local = system.local()
+    os.kill(local.supervisor_pid, signal.SIGKILL)
+    for child in local.children:
+        for process in child.session():
+            process.kill()
+    system.write()
+    assert "was killed" in system.biomem("doctor").stdout
+    system.up()
+    system.wait_until_published()
+
+
+def test_what_was_built_through_all_of_it_equals_a_rebuild(system: System) -> None:
+    assert system.biomem("down").returncode == 0
+    done = system.biomem("rebuild", "--verify")
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
