@@ -77,7 +77,7 @@ counted as (
         'consolidation',
         'replays',
         count(*)
-    from {{ ref('memory_replay') }}
+    from {{ ref_if_built(ref('memory_replay'), {'agent_id': 'varchar', 'is_current': 'boolean'}) }}
     where is_current
     group by agent_id
 
@@ -88,7 +88,7 @@ counted as (
         'consolidation',
         'associations',
         count(*)
-    from {{ ref('memory_associations') }}
+    from {{ ref_if_built(ref('memory_associations'), {'agent_id': 'varchar'}) }}
     group by agent_id
 
     union all
@@ -98,7 +98,7 @@ counted as (
         'semantic',
         'concepts',
         count(*)
-    from {{ ref('concepts') }}
+    from {{ ref_if_built(ref('concepts'), {'agent_id': 'varchar'}) }}
     group by agent_id
 
     union all

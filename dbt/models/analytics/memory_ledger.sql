@@ -122,7 +122,9 @@ decisions as (
         json_object('consolidation', consolidation, 'consolidation_sum', consolidation_sum, 'replays', replays),
         {{ parameter('long_term_memory_threshold') }},
         'long-term'
-    from {{ ref('ltm_memories') }}
+    from {{ ref_if_built(ref('ltm_memories'), {
+        'memory_id': 'varchar', 'agent_id': 'varchar', 'promoted_at': 'timestamptz', 'consolidation': 'double',
+        'consolidation_sum': 'double', 'replays': 'integer'}) }}
 
     union all
 

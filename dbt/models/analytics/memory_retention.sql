@@ -23,7 +23,10 @@ subjects as materialized (
 
 ),
 
-{{ lived_histories('lived', 'subjects', ref('memory_replay')) }},
+{%- set replays = ref_if_built(ref('memory_replay'), {
+    'memory_id': 'varchar', 'cycle_at': 'timestamptz', 'consolidation_sum': 'double', 'is_current': 'boolean'}) %}
+
+{{ lived_histories('lived', 'subjects', replays) }},
 
 {#- Within a step retention only falls: when it is below the threshold is known in closed form. #}
 {%- set below_us -%}

@@ -52,6 +52,14 @@ def test_a_life_of_use_neglect_and_return(life: Life) -> None:
         explain(life.settings, "dayly")
 
 
+def test_a_night_before_any_sleep_forgets_what_fades(life: Life) -> None:
+    life.pull([_memory("once", day(0.5))])
+    life.run("short_term_memory", day(300))
+    life.run("nightly_decay", day(300))
+    assert life.rows("select is_forgotten, is_long_term from memory_retention") == [(True, False)]
+    assert life.rows("select decision from memory_ledger") == [("demote",)]
+
+
 @pytest.mark.parametrize(
     ("second", "kind"),
     [
