@@ -15,9 +15,11 @@ const WHAT = {
 };
 
 export async function load(choices, signal) {
-  const people = await get("forgetting/people", {}, signal);
-  if (!choices.agent) return { people };
-  const answer = await get("forgetting", { agent: choices.agent, search: choices.search, page: choices.page ?? 0 }, signal);
+  const [people, answer] = await Promise.all([
+    get("forgetting/people", {}, signal),
+    choices.agent ? get("forgetting", { agent: choices.agent, search: choices.search, page: choices.page ?? 0 }, signal) : null,
+  ]);
+  if (!answer) return { people };
   const chosen = choices.ids ? JSON.parse(choices.ids) : answer.memories.slice(0, FIRST).map((memory) => memory.memory_id);
   const curves = chosen.length ? await get("forgetting/curves", { agent: choices.agent, id: chosen }, signal) : { ...answer, memories: [], marks: [] };
   return { ...answer, people, chosen, curves };
