@@ -212,9 +212,9 @@ def test_late_and_missed_windows_are_counted_and_a_window_opens(pg, visit):
 
 def test_a_link_leads_back_to_the_same_picture(pg, visit):
     page = visit("#/forgetting?agent=ada&search=number+60")
-    assert page.locator(".list .clamp").all_inner_texts() == ["The kettle number 60 is blue"]
+    assert page.locator(".list li:has(input) .clamp").all_inner_texts() == ["The kettle number 60 is blue"]
     again = visit(page.url.split("/biomem/")[1])
-    assert again.inner_text(".list .clamp") == "The kettle number 60 is blue"
+    assert again.inner_text(".list li:has(input) .clamp") == "The kettle number 60 is blue"
 
 
 def test_everything_can_be_done_by_keyboard(pg, visit):
