@@ -63,10 +63,14 @@ def lived(home, dsn):
         )
         for n in range(60):
             pg.execute(
-                log, [f"m{n % 17}", "ada", START + timedelta(days=n // 2), ("retrieve", "restudy")[n % 5 == 0], 3]
+                log,
+                [
+                    *(f"m{n % 17}", ("ada", "milo")[n % 17 % 2], START + timedelta(days=n // 2)),
+                    *(("retrieve", "restudy")[n % 5 == 0], 3),
+                ],
             )
         for _ in range(2):
-            pg.execute(log, ["m1", "ada", START + timedelta(days=20), "retrieve", 4])
+            pg.execute(log, ["m1", "milo", START + timedelta(days=20), "retrieve", 4])
     pull(home, dsn)
     with psycopg.connect(dsn, autocommit=True) as pg:
         edited = START + timedelta(days=12)
