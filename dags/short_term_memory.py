@@ -8,7 +8,8 @@ with the others, the run is marked as failed by `all_pulled`, and the next windo
 be pulled, the window ends there.
 
 **Danger:** none to the source, which is only read. Any window may be run again, any number of times: a second run
-changes nothing. Windows that were missed are made up for by the next one.
+changes nothing. Windows that were missed are made up for by the next one. A window that is not published a minute after
+it was due is told of (`BIOMEM_ALERTS`).
 
 **Example** (trigger with config):
 ```json
@@ -22,6 +23,7 @@ from datetime import timedelta
 
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, Asset, DeltaDataIntervalTimetable
+from biomem_airflow.alerts import deadline
 from biomem_airflow.dag_defaults import (
     PULL_RETRIES,
     START_DATE,
@@ -37,11 +39,13 @@ from biomem_airflow.operators.postgres_to_duckdb import PostgresToDuckDBOperator
 from biomem_airflow.stages import memory_stage
 
 STAGE = "short_term_memory"
+WINDOW = timedelta(seconds=30)
 
 with DAG(
     STAGE,
     dag_display_name="Short-term memory: every 30 seconds",
-    schedule=DeltaDataIntervalTimetable(timedelta(seconds=30)),
+    schedule=DeltaDataIntervalTimetable(WINDOW),
+    deadline=deadline(WINDOW),
     start_date=START_DATE,
     catchup=False,
     max_active_runs=1,

@@ -23,6 +23,7 @@ class Settings:
     `connections` in `biomem.demo.postgres` then falls back to the embedded PostgreSQL. Never print them: they may hold
     a password (use `biomem.source.dsn.redact`). `mcp_token` and the file `mcp_token_file` let agents in over HTTP.
     `own_parameters` is the file of the home's parameters: a copy of a warehouse, in a home of its own, keeps them.
+    `alerts` are Apprise URLs of whom to tell about a late window.
     """
 
     home: Path
@@ -39,6 +40,7 @@ class Settings:
     mcp_token: str | None = field(default=None, repr=False)
     mcp_token_file: Path | None = None
     own_parameters: Path | None = None
+    alerts: str | None = field(default=None, repr=False)
 
     @property
     def warehouse_path(self) -> Path:
@@ -77,6 +79,10 @@ class Settings:
         return self.home / "source.yml"
 
     @property
+    def alerts_path(self) -> Path:
+        return self.home / "alerts.yml"
+
+    @property
     def parameters_path(self) -> Path:
         return self.own_parameters or self.home / "parameters.yml"
 
@@ -107,4 +113,5 @@ def load_settings(home: Path | None = None, environ: Mapping[str, str] | None = 
         mcp_token=env.get("BIOMEM_MCP_TOKEN") or None,
         mcp_token_file=Path(tokens).expanduser() if (tokens := env.get("BIOMEM_MCP_TOKEN_FILE")) else None,
         own_parameters=folder / "parameters.yml",
+        alerts=env.get("BIOMEM_ALERTS") or None,
     )

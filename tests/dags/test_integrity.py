@@ -44,6 +44,12 @@ def test_there_are_exactly_the_four_rhythms(dags: dict[str, DAG]) -> None:
     assert set(dags) == set(STAGES)
 
 
+def test_a_window_is_late_a_minute_after_it_was_due(dags: dict[str, DAG]) -> None:
+    (alert,) = dags["short_term_memory"].deadline
+    assert alert.interval == timedelta(seconds=30 + 60)
+    assert alert.callback.path == "biomem_airflow.alerts.tell_late_window"
+
+
 def test_every_file_in_dags_is_read(all_dags: dict[str, DAG]) -> None:
     files = {path.name for path in load_settings().dags_dir.glob("*.py")}
     read = {dag.fileloc.rsplit("/", 1)[-1] for dag in all_dags.values()}
