@@ -74,7 +74,7 @@ chromium: ## A Chromium for the browser tests, where one can be installed
 	@sh tests/browser/install-chromium.sh
 
 test: lint chromium ## All checks that a change must pass (what CI runs)
-	@$(BIN)/pytest -n $(WORKERS) --dist loadfile -m "not slow"
+	@$(BIN)/pytest -n $(WORKERS) --dist loadfile --durations 40 --durations-min 5 -m "not slow"
 
 test-full: lint chromium ## The same, with faults, soaks and containers
 	@$(BIN)/pytest -m "slow or not slow"

@@ -44,7 +44,8 @@ def _published() -> Any:
 published = _published()
 
 
-@pytest.fixture(scope="session")
+# not for the session: while Playwright is there an event loop runs, in which no other test can start one
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     from playwright.sync_api import sync_playwright
 

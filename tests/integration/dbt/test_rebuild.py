@@ -80,14 +80,14 @@ def _assert_equal(life: Life) -> None:
         assert comparison.verdict != "different", (comparison.model, comparison.differences)
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1])
 def test_any_interleaving_of_pulls_and_runs_equals_a_rebuild(life: Life, seed: int) -> None:
     _interleave(life, seed, steps=3)
     _assert_equal(life)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(3, 23))
+@pytest.mark.parametrize("seed", range(2, 23))
 def test_many_interleavings_equal_a_rebuild(life: Life, seed: int) -> None:
     _interleave(life, seed, steps=6)
     _assert_equal(life)
