@@ -59,7 +59,9 @@ def test_a_word_is_new_only_to_the_first_that_tells_it_whatever_arrives_when(lif
     assert found["c"][5] is True
 
 
-@pytest.mark.parametrize("late", ["the garden gate was painted", "Who painted the garden gate?"])
+@pytest.mark.parametrize(
+    "late", ["the garden gate was painted", pytest.param("Who painted the garden gate?", marks=pytest.mark.slow)]
+)
 def test_a_late_text_changes_the_first_stability_of_what_came_after_it(life: Life, late: str) -> None:
     life.pull([_told("b", 2, "We painted the garden gate"), _told("c", 2.1, "My garden is in bloom")])
     life.live_to(day(4))

@@ -259,6 +259,7 @@ def repeated(lived, dsn):
     return lived
 
 
+@pytest.mark.slow
 def test_when_the_first_telling_is_removed_the_next_one_takes_its_place(repeated, dsn):
     report = forget(repeated.settings, ask("secret"), target_dsn=dsn)
     assert report.repeats == {"secret": ["twin1", "twin2"]}
@@ -282,6 +283,7 @@ def test_the_repeats_go_too_when_that_is_asked(repeated, pg, dsn):
     assert holding(everything(repeated) | published(pg), TERM) == set()
 
 
+@pytest.mark.slow
 def test_an_agent_may_lose_its_last_memory(lived, pg, dsn):
     lived.pull([{"memory_id": "only", "agent_id": "noor", "content": SECRET, "occurred_at": day(30), "tags": []}])
     lived.live_to(day(31))
@@ -323,7 +325,7 @@ STEPS = [
 
 @pytest.mark.parametrize(
     "step",
-    [pytest.param(step, marks=() if step in ("run_stage", "copies.rewrite") else pytest.mark.slow) for step in STEPS],
+    [pytest.param(step, marks=() if step == "run_stage" else pytest.mark.slow) for step in STEPS],
 )
 def test_a_deletion_that_is_cut_short_anywhere_is_finished_by_the_next_one(lived, pg, dsn, monkeypatch, step):
     class Cut(Exception):
@@ -381,6 +383,7 @@ def backed_up(lived):
     return lived, path, lived.settings.home / "warehouse.before-restore.duckdb"
 
 
+@pytest.mark.slow
 def test_backups_keep_everything_else(backed_up, dsn):
     life, path, aside = backed_up
     report = forget(life.settings, ask("secret"), target_dsn=dsn)
