@@ -31,7 +31,7 @@ with DAG(
     catchup=False,
     max_active_runs=1,
     params=forget_params(),
-    default_args={**task_defaults(priority=1), "execution_timeout": timedelta(hours=1)},
+    default_args=task_defaults(priority=1, timeout=timedelta(hours=1)),
     doc_md=__doc__,
     tags=["memory", "by hand", "privacy"],
     owner_links=owner_links(),

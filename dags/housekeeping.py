@@ -37,7 +37,7 @@ with DAG(
             description="Airflow's runs, task logs and publications older than this are deleted. Memories are not.",
         )
     },
-    default_args={**task_defaults(priority=1), "execution_timeout": timedelta(minutes=15)},
+    default_args=task_defaults(priority=1, timeout=timedelta(minutes=15)),
     doc_md=__doc__,
     tags=["memory", "housekeeping"],
     owner_links=owner_links(),

@@ -14,8 +14,6 @@ ledger says why it went. Safe to run again for any night: it changes nothing the
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 from airflow.sdk import DAG, Asset
 from biomem_airflow.dag_defaults import (
     START_DATE,
@@ -39,7 +37,7 @@ with DAG(
     catchup=False,
     max_active_runs=1,
     params=stage_params(),
-    default_args=task_defaults(priority=1, timeout=timedelta(minutes=30)),
+    default_args=task_defaults(priority=1),
     doc_md=__doc__,
     tags=["memory", "sleep", "forgetting"],
     owner_links=owner_links(),

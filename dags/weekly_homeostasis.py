@@ -15,8 +15,6 @@ again; the ledger says what was pruned and by which numbers. Safe to run again: 
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 from airflow.sdk import DAG, Asset
 from biomem_airflow.dag_defaults import (
     START_DATE,
@@ -40,7 +38,7 @@ with DAG(
     catchup=False,
     max_active_runs=1,
     params=stage_params(),
-    default_args=task_defaults(priority=1, timeout=timedelta(minutes=30)),
+    default_args=task_defaults(priority=1),
     doc_md=__doc__,
     tags=["memory", "sleep", "semantic"],
     owner_links=owner_links(),

@@ -39,7 +39,6 @@ with DAG(
     # a run that waits for its approval keeps no other from being computed
     max_active_runs=4,
     params=what_if_params(),
-    render_template_as_native_obj=False,
     default_args=task_defaults(priority=1),
     doc_md=__doc__,
     tags=["memory", "by hand", "science"],

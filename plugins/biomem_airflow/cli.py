@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 from biomem.cli.load import ID_HELP, SPLIT_HELP
-from biomem.cli.source import STYLES
+from biomem.cli.source import print_examination
 from biomem.cli.state import console, err_console, parse_as_of, settings
 from biomem.errors import ConfigurationError
 
@@ -152,8 +152,6 @@ def doctor(
 
     `biomem source doctor` looks at the source tables themselves.
     """
-    from biomem.source.doctor import FIX
-
     from biomem_airflow.doctor import examine
 
     examinations = examine(settings(ctx))
@@ -161,11 +159,6 @@ def doctor(
         typer.echo(json.dumps([asdict(one) for one in examinations], indent=1))
     else:
         for one in examinations:
-            console.print(f"{one.source}  {one.place}", style="bold", markup=False, highlight=False, soft_wrap=True)
-            for finding in one.findings:
-                line = f"  {finding.status:<5}{finding.check}: {finding.text}"
-                console.print(line, style=STYLES[finding.status], markup=False, highlight=False, soft_wrap=True)
-                if finding.fix and finding.status != "ok":
-                    console.print(f"       -> {finding.fix}", markup=False, highlight=False, soft_wrap=True)
-    if any(finding.status == FIX for one in examinations for finding in one.findings):
+            print_examination(one)
+    if not all(one.is_healthy for one in examinations):
         raise typer.Exit(1)

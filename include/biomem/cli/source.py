@@ -153,21 +153,22 @@ def doctor(
         typer.echo(json.dumps(document, indent=2))
     else:
         for examination in examinations:
-            _print_examination(examination)
+            print_examination(examination)
     if not is_healthy:
         raise typer.Exit(1)
 
 
-def _print_examination(examination: Examination) -> None:
+def print_examination(examination: Examination) -> None:
     """A heading, then each finding on lines of its own, as wide as the terminal; a fix stays whole, to be copied."""
     from biomem.source.mapping_file import one_line
 
-    heading = examination.place if examination.source is None else f"{examination.source} ({examination.place})"
+    named = examination.source and examination.place
+    heading = f"{examination.source} ({examination.place})" if named else examination.source or examination.place
     console.print(Text(one_line(heading), style="bold"), soft_wrap=True)
     for finding in examination.findings:
         status = Text(f" {finding.status:<5}", style=STYLES[finding.status])
         lines = textwrap.wrap(one_line(finding.text), max(console.width - INDENT, 40)) or [""]
-        console.print(status + Text(f"{finding.check:<{INDENT - 6}}") + Text(lines[0]), soft_wrap=True)
+        console.print(status + Text(f"{finding.check:<{INDENT - 7}} ") + Text(lines[0]), soft_wrap=True)
         for line in lines[1:]:
             console.print(Text(" " * INDENT + line), soft_wrap=True)
         if finding.fix:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Literal
 
 from biomem.errors import ConfigurationError, PublishError
@@ -106,12 +105,6 @@ def summary(trial: Trial) -> str:
         f"| memories | now | then |\n|---|---|---|\n{counted}\n\n"
         f"Memories that fare differently: {fare or 'none'}.\n\n{oracles}\n"
     )
-
-
-def as_dict(trial: Trial) -> dict[str, Any]:
-    """The trial as plain values, for JSON."""
-    plain: dict[str, Any] = _plain(asdict(trial))
-    return plain
 
 
 def _plain(value: Any) -> Any:

@@ -9,14 +9,13 @@ from airflow.models import DagRun, TaskInstance
 from airflow.utils.session import create_session
 from sqlalchemy import select
 
+from biomem_airflow.dag_defaults import TESTS
 from biomem_airflow.runs import MANUAL
 from biomem_airflow.ui.views.clock import PERIODS_S
 
 RUNS = 30
 FAILED = 20
 LOOK_BACK = timedelta(days=7)
-# the task of a stage that holds its rows against the models' data tests
-DATA_TESTS = "test"
 
 
 def view() -> dict[str, Any]:
@@ -51,6 +50,6 @@ def view() -> dict[str, Any]:
         )
         return {
             "runs": runs,
-            "failed": [{**row._mapping, "is_data_test": row.task_id == DATA_TESTS} for row in failed],
+            "failed": [{**row._mapping, "is_data_test": row.task_id == TESTS} for row in failed],
             "days": LOOK_BACK.days,
         }
