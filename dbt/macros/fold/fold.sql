@@ -11,10 +11,11 @@
     stability_days, difficulty, last_accessed_us, access_count, next_access_us (null when there is none). The condition
     may name instant_us, until_us, stability_days and last_accessed_us.
 
-    An iteration of the recursion takes the next eight events of every memory that has any left, written out one after
-    the other: a memory's row is carried from event to event, and no event is ever joined to the state before it.
+    An iteration of the recursion takes the next `stride` events of every memory that has any left, written out one after
+    the other: a memory's row is carried from event to event, and no event is ever joined to the state before it. Where few
+    memories are folded, planning eight events takes longer than folding them.
 #}
-{% macro fold(name, histories, steps=none) -%}
+{% macro fold(name, histories, steps=none, stride=8) -%}
 {{ name }}_strides as (
 
     select
@@ -42,7 +43,7 @@
 
     union all
 
-    {{ fold_stride(name ~ '_strides', steps) }}
+    {{ fold_stride(name ~ '_strides', steps, stride) }}
 
 ),
 
@@ -78,9 +79,8 @@
 )
 {%- endmacro %}
 
-{# The state after the next eight events of each memory of `source` that has any left. #}
-{% macro fold_stride(source, steps=none) -%}
-{%- set stride = 8 -%}
+{# The state after the next `stride` events of each memory of `source` that has any left. #}
+{% macro fold_stride(source, steps, stride) -%}
 {%- set built = namespace(query="(select *" ~ (" exclude (steps)" if steps else "")
     ~ ", 0::bigint as code, 0::bigint as day from " ~ source ~ " where len(events) > 0)") -%}
 {%- for number in range(1, stride + 1) -%}

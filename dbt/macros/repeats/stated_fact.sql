@@ -15,11 +15,17 @@
     Of what one likes, has or is there may be many: there the attribute holds it (likes tea), and the value is yes or denied.
 #}
 {% macro stated_fact(sentence) -%}
+{#-
+    A class of Unicode letters takes RE2 a millisecond wherever it stands in a pattern. So names and nouns are read as what ASCII does
+    not rule out, and whether they are made of letters is asked once, of what the rules have found. Marks that combine stand in names,
+    as ever, but in no noun.
+-#}
 {#- a second word only where the rule does not hold without: "noor has moved" is told of noor -#}
-{%- set name = "[\\p{L}\\p{M}-]+(?: [\\p{L}\\p{M}-]+)??" -%}
+{%- set name = "[^\\x00-,./-@[-`{-\\x7f]+(?: [^\\x00-,./-@[-`{-\\x7f]+)??" -%}
 {%- set who = "(i|" ~ name ~ ")" -%}
 {%- set whose = "(my|our|the|" ~ name ~ "'s)" -%}
-{%- set noun = "([\\p{L}\\p{N}'-]+(?: [\\p{L}\\p{N}'-]+){0,5}?)" -%}
+{%- set word = "[^\\x00-&(-,./:-@[-`{-\\x7f\\x{300}-\\x{36f}]+" -%}
+{%- set noun = "(" ~ word ~ "(?: " ~ word ~ "){0,5}?)" -%}
 {%- set moved = "(?:has |have |was |were |is |are )?(?:now |just |been )*(?:changed|moved|switched|updated|set|pushed|postponed"
     ~ "|rescheduled|raised|lowered|increased|reduced|dropped|rose|went up|went down)(?: back| forward| up| down)?" -%}
 {%- set not_more = "(?: any ?more| any longer)?" -%}
@@ -48,21 +54,25 @@
     (who ~ " " ~ adverbs ~ "(?:have|has|owns?) (.+?)", 1, "has", 2, "is"),
     (who ~ "(?: am| is|'m|'s) (?:now |still )?(.+?)", 1, "is", 2, "is"),
 ] -%}
-{#- A pattern is compiled wherever it stands, for 10 ms: each stands twice here, and what it found is read from there on. -#}
 {%- set matched -%}
-case
+list_filter([
 {%- for pattern, subject, attribute, value, kind in rules %}
 {%- set spare = "()" * (3 - pattern.count("(") + pattern.count("(?")) -%}
 {%- set pattern = ("^" ~ pattern ~ spare ~ "$") | replace("'", "''") %}
-    when
-        regexp_matches({{ sentence }}, '{{ pattern }}')
-        {%- if kind == 'headed' %} and {{ is_single_attribute(british("regexp_extract(" ~ sentence ~ ", '" ~ pattern ~ "', 1)")) }}{% endif %}
-        then {
-            'kind': '{{ kind }}', 'attribute': '{{ attribute }}', 'value_no': {{ value }},
-            'found': regexp_extract({{ sentence }}, '{{ pattern }}', ['owner', 'second', 'third'])
-        }
+    {
+        'kind': '{{ kind }}', 'attribute': '{{ attribute }}', 'value_no': {{ value }},
+        'found': regexp_extract({{ sentence }}, '{{ pattern }}', ['owner', 'second', 'third'])
+    }{{ ',' if not loop.last }}
 {%- endfor %}
-end
+], lambda m:
+    case when m.value_no = 2 then m.found.second else m.found.third end <> ''
+    and (m.kind = 'headed' or not regexp_matches(m.found.owner, '[^\p{L}\p{M}'' -]'))
+    and (
+        m.value_no = 2
+        or not regexp_matches(case when m.kind = 'headed' then m.found.owner else m.found.second end, '[^\p{L}\p{N}'' -]')
+    )
+    and (m.kind <> 'headed' or {{ is_single_attribute(british('m.found.owner')) }})
+)[1]
 {%- endset -%}
 {%- set read -%}
 case when m is not null then {

@@ -69,7 +69,7 @@ stated as materialized (
 
 ),
 
-facts as (
+facts as materialized (
 
     select
         memory_id,

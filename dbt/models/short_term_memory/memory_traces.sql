@@ -94,7 +94,7 @@ subjects as materialized (
 
 {{ lived_histories('lived', 'subjects', 'replays') }},
 
-{{ fold('folded', 'lived') }},
+{{ fold('folded', 'lived', stride=2 if is_incremental() else 8) }},
 
 states as (
 
