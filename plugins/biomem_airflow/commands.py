@@ -9,6 +9,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from biomem.demo.load import prepare_home
 from biomem.demo.postgres import connections
 from biomem.errors import ServiceError
 
@@ -86,6 +87,7 @@ def up_here(settings: Settings, port: int | None, console: Console) -> None:
     progress = Progress(console)
     port = port or ports.DEFAULT_PORT
     with ended_by_signals(), connections(settings) as dsns:
+        prepare_home(settings, dsns)
         supervisor.serve(settings, ports.choose(port), dsns, tell=progress.tell)
 
 
@@ -118,6 +120,7 @@ def _say_if_behind(result: runs.RunResult, progress: Progress) -> None:
 def _airflow_here(settings: Settings, progress: Progress) -> Iterator[None]:
     """Make this process one in which DAGs can run: connections, environment, a database for the runs."""
     with connections(settings) as dsns:
+        prepare_home(settings, dsns)
         environment.write_secrets(settings)
         database = metadata.in_sqlite(settings)
         variables = environment.base_environment(settings, database, dsns)

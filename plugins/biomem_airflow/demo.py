@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from biomem.demo.data import DemoData, load_demo
 from biomem.demo.postgres import DATABASE, Connections, embedded
+from biomem.errors import ServiceError
 from biomem.warehouse.context import STAGES
 
 from biomem_airflow import report, runs
@@ -31,6 +32,11 @@ def demo(settings: Settings, input_file: Path | None, options: LoadOptions, port
     """
     begun = time.monotonic()
     progress = Progress(console)
+    if (local := supervisor.running(settings)) is not None:
+        raise ServiceError(
+            f"Airflow of {settings.home} is live at {local.url}, and the demo looks back from the end of its data: stop"
+            " it with `biomem down`, choose another home with --home, or load a file into it with `biomem load`"
+        )
     if port is not None:
         ports.require_free(port)
     with ended_by_signals(), contextlib.ExitStack() as stack:

@@ -1,5 +1,3 @@
-{{ config(indexes = [{'columns': ['memory_id'], 'unique': true}]) }}
-
 with promoted as (
 
     select

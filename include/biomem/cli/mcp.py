@@ -82,20 +82,15 @@ def _serve(app: object, host: str, port: int) -> None:
 
 @contextmanager
 def _connections(here: Settings) -> Iterator[Connections]:
-    """Where to connect to, without asking whether anybody answers: a server outlives its database's absence.
-
-    The embedded PostgreSQL is ours: the table that memories are written to is made there when it is missing.
-    """
+    """Where to connect to, without asking whether anybody answers: a server outlives its database's absence."""
     from biomem.demo.postgres import Connections, connections
-    from biomem.source.dsn import connect, normalise
+    from biomem.source.dsn import normalise
 
     if here.source_dsn is None:
-        from biomem.demo.load import prepare_table
+        from biomem.demo.load import prepare_home
 
         with connections(here) as at:
-            if not here.mapping_path.exists():
-                with connect(at.source_dsn) as pg:
-                    prepare_table(pg, here.source_table)
+            prepare_home(here, at)
             yield at
         return
     source = normalise(here.source_dsn)

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     import psycopg
     from psycopg import sql
 
+    from biomem.demo.postgres import Connections
+    from biomem.settings import Settings
+
 Split = Literal["auto", "sentences", "none"]
 SPLITS: tuple[Split, ...] = ("auto", "sentences", "none")
 
@@ -200,6 +203,15 @@ def prepare_table(source: psycopg.Connection[Any], table: str) -> None:
         if _value(source, "select to_regnamespace(quote_ident(%s)) is null", [schema]):
             source.execute(sql.SQL("create schema {}").format(sql.Identifier(schema)))
         source.execute(sql.SQL(TABLE_DDL).format(table=name))
+
+
+def prepare_home(settings: Settings, at: Connections) -> None:
+    """Make the table that memories are written to in a fresh home: its PostgreSQL is ours, no source is mapped."""
+    from biomem.source.dsn import connect
+
+    if at.is_embedded and not settings.mapping_path.exists():
+        with connect(at.source_dsn) as pg:
+            prepare_table(pg, settings.source_table)
 
 
 def identifier(table: str) -> sql.Identifier:

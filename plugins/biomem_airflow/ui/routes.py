@@ -114,6 +114,11 @@ def get_what_if(pg: Database, run: AnyAgent = None) -> dict[str, Any]:
     return what_if.view(pg, run or None)
 
 
+@router.get("/api/what-if/run", dependencies=[Depends(permissions.may_see_runs)])
+def get_what_if_run(run: Words) -> dict[str, Any]:
+    return runs.state(permissions.WHAT_IF, run)
+
+
 @router.get("/api/health")
 def get_health(pg: Database, agent: AnyAgent = None) -> dict[str, Any]:
     return health.view(pg, agent or None)

@@ -18,6 +18,13 @@ FAILED = 20
 LOOK_BACK = timedelta(days=7)
 
 
+def state(dag_id: str, run_id: str) -> dict[str, Any]:
+    """`state` of a run as Airflow names it (queued, running, success, failed); null when there is no such run."""
+    with create_session() as session:
+        found = session.scalar(select(DagRun.state).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id))
+    return {"state": found}
+
+
 def view() -> dict[str, Any]:
     """The last runs of each DAG with the seconds that they took, and the tasks that failed within a week."""
     with create_session() as session:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime, timedelta, timezone
+from urllib.parse import quote
 
 import psycopg
 import pytest
@@ -27,6 +28,7 @@ ROUTES = [
     "/api/recall?agent=ada&question=kettle",
     "/api/story?agent=ada&id=a1",
     "/api/what-if",
+    "/api/what-if/run?run=manual__1",
     "/api/runs",
     "/api/health",
     "/docs/",
@@ -238,6 +240,7 @@ def test_what_failed_and_how_long_runs_took_is_told(as_role):
             .where(TaskInstance.run_id == run_id, TaskInstance.task_id == "take_copies")
             .values(state="failed", end_date=ended)
         )
+    assert as_role(f"/api/what-if/run?run={quote(run_id)}", "viewer").json() == {"state": "failed"}
     found = as_role("/api/runs", "viewer").json()
     assert [(one["dag_id"], one["state"], one["seconds"]) for one in found["runs"]] == [("what_if", "failed", 90)]
     assert [(one["task_id"], one["run_id"], one["is_data_test"]) for one in found["failed"]] == [

@@ -60,8 +60,23 @@ def test_a_thousand_agents_come_page_by_page_and_are_found_by_name(pg, ask):
     )
     first, last = ask("now"), ask("now", page=83)
     assert (first["total"], len(first["agents"]), len(last["agents"])) == (1002, 12, 6)
-    assert ask("agents") == {"agents": ["ada", *(f"agent-{n:04}" for n in range(1, 50))], "has_more": True}
-    assert ask("agents", search="T-0777") == {"agents": ["agent-0777"], "has_more": False}
+    some, named = ask("agents"), ask("agents", search="T-0777")
+    assert (some["agents"], some["has_more"]) == (["ada", *(f"agent-{n:04}" for n in range(1, 50))], True)
+    assert (named["agents"], named["has_more"]) == (["agent-0777"], False)
+
+
+def test_when_nothing_is_in_mind_what_was_last_is_told(pg, ask):
+    assert ask("now")["last"] == []
+    assert ask("agents")["suggested"] == "ada"
+    pg.execute("insert into memory.working_memory select 'milo', 2, 'm1', -1, now(), 'r1', 'p', now()")
+    assert ask("agents")["suggested"] == "milo"
+    pg.execute("delete from memory.working_memory")
+    answer = ask("now")
+    assert [(one["agent_id"], one["window_end"]) for one in answer["last"]] == [("ada", "2026-01-10T00:00:00Z")]
+    assert [memory["memory_id"] for memory in answer["last"][0]["memories"]] == ["a1", "a2", "a3"]
+    assert not answer["is_empty"]
+    assert ask("agents")["suggested"] == "ada"
+    assert ask("now", agent="milo")["last"] == []
 
 
 def test_a_window_tells_what_was_accessed_and_which_runs_were_late_or_missing(pg, ask):
@@ -152,7 +167,7 @@ def test_an_empty_memory_is_no_error(dsn, ask, view):
     from biomem.warehouse.target_schema import ensure_target_schema
 
     ensure_target_schema(dsn)
-    ask(view, **CHOICES.get(view, {}))
+    assert ask(view, **CHOICES.get(view, {})).get("is_empty") in (None, True)
 
 
 def test_a_database_that_is_away_is_named_without_its_password():

@@ -4,7 +4,7 @@ import { Trouble, get } from "./api.js";
 import { forget } from "./charts.js";
 import { duration, h, state, time } from "./dom.js";
 import { pickAgents } from "./agents.js";
-import { airflow, go, link, openInAirflow, read } from "./route.js";
+import { airflow, go, link, note, openInAirflow, read } from "./route.js";
 import * as now from "./views/now.js";
 import * as windows from "./views/windows.js";
 import * as forgetting from "./views/forgetting.js";
@@ -71,6 +71,15 @@ async function show({ isRefresh = false } = {}) {
   }
   shown.name = name;
   try {
+    if (view.NEEDS_AGENT && !choices.agent) {
+      const { suggested } = await get("agents", {}, stop.signal);
+      if (suggested) {
+        choices.agent = suggested;
+        note({ agent: suggested });
+        drawTabs(name, suggested);
+        agents.set(suggested);
+      }
+    }
     const answer = view.load ? await view.load(choices, stop.signal) : {};
     const clock = answer.clock ?? (await get("now", { page: 0, agent: choices.agent }, stop.signal)).clock;
     if (stop.signal.aborted) return;

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from biomem_airflow.ui.reading import rows
+from biomem_airflow.ui.reading import one, rows
 
 if TYPE_CHECKING:
     from biomem_airflow.ui.reading import Reader
@@ -13,7 +13,10 @@ SHOWN = 50
 
 
 def find(pg: Reader, search: str) -> dict[str, Any]:
-    """The first agents whose name holds `search`, by name; `has_more` says that there are others."""
+    """The first agents whose name holds `search`, by name; `has_more` says that there are others.
+
+    `suggested` is whom to show when nobody was chosen: the one who was in mind last, else the first by name.
+    """
     found = rows(
         pg,
         # walks the index from agent to agent: a distinct over a million memories would read them all
@@ -34,4 +37,14 @@ def find(pg: Reader, search: str) -> dict[str, Any]:
         {"search": search, "limit": SHOWN + 1},
     )
     names = [row["agent_id"] for row in found]
-    return {"agents": names[:SHOWN], "has_more": len(names) > SHOWN}
+    suggested = one(
+        pg,
+        """
+        select coalesce(
+            (select agent_id from memory.working_memory order by last_accessed_at desc, agent_id limit 1),
+            (select agent_id from memory.short_term order by window_start desc, agent_id limit 1),
+            (select agent_id from memory.memories order by agent_id limit 1)
+        ) as agent_id
+        """,
+    )["agent_id"]
+    return {"agents": names[:SHOWN], "has_more": len(names) > SHOWN, "suggested": suggested}

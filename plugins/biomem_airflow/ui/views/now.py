@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 AGENTS_A_PAGE = 12
 SHOWN_TEXT = 400
+# what was in mind at the end of the last windows in which there was anything, for times when nothing is
+LAST_AGENTS = 3
 
 
 def view(pg: Reader, agent: str | None, page: int) -> dict[str, Any]:
@@ -58,4 +60,41 @@ def view(pg: Reader, agent: str | None, page: int) -> dict[str, Any]:
         "total": active[0]["agents"] if active else 0,
         "page": page,
         "page_size": AGENTS_A_PAGE,
+        "last": _last(pg, agent) if not active else [],
+        "is_empty": not active and one(pg, "select not exists (select from memory.memories) as empty")["empty"],
     }
+
+
+def _last(pg: Reader, agent: str | None) -> list[dict[str, Any]]:
+    """What was in mind last, of the agents who had anything in mind last, each with the end of that window."""
+    found = rows(
+        pg,
+        """
+        with last as (
+            select agent_id, max(window_start) as window_start
+            from memory.short_term
+            where is_in_working_memory and (%(agent)s::text is null or agent_id = %(agent)s)
+            group by agent_id
+            order by max(window_start) desc, agent_id
+            limit %(limit)s
+        )
+        select s.agent_id, s.window_start + make_interval(secs => %(seconds)s) as window_end, s.memory_id, s.activation,
+            m.occurred_at, m.speaker, m.state, left(m.content, %(shown)s) as content
+        from last
+        join memory.short_term as s on s.agent_id = last.agent_id and s.window_start = last.window_start
+        left join memory.memories as m on m.memory_id = s.memory_id
+        where s.is_in_working_memory
+        order by last.window_start desc, s.agent_id, s.activation desc nulls last, s.memory_id
+        """,
+        {
+            "agent": agent,
+            "limit": LAST_AGENTS,
+            "shown": SHOWN_TEXT,
+            "seconds": clock.parameter(pg, "short_term_memory_duration", clock.PERIODS_S["short_term_memory"]),
+        },
+    )
+    by_agent: dict[str, dict[str, Any]] = {}
+    for row in found:
+        key = {"agent_id": row.pop("agent_id"), "window_end": row.pop("window_end")}
+        by_agent.setdefault(key["agent_id"], {**key, "memories": []})["memories"].append(row)
+    return list(by_agent.values())

@@ -6,8 +6,10 @@ import { asTable, duration, between, h, localTime, number, pages, percent, short
 import { go, link, note } from "../route.js";
 
 export const TITLE = "Forgetting";
+export const NEEDS_AGENT = true;
 const DAY_MS = 86_400_000;
 const MOST = 8;
+const DELAYS_S = [1, 10, 60, 600, 3600, 6 * 3600, 86400, 7 * 86400, 30 * 86400];
 const FIRST = 3;
 const WHAT = {
   retrieve: ["recalled", "circle"], restudy: ["met again", "rect"], repeat: ["said again", "rect"], replay: ["replayed in sleep", "diamond"],
@@ -27,11 +29,9 @@ export async function load(choices, signal) {
 
 export function draw(answer, choices) {
   const people = humans(answer.people.studies);
-  if (!choices.agent) {
-    return h("div", { class: "stack" }, state("Choose an agent", "Memories are forgotten one agent at a time: choose one above to see which go next."), people);
-  }
-  if (!answer.total && !choices.search) {
-    return h("div", { class: "stack" }, state("Nothing to forget", `${choices.agent} has no live memories yet.`), people);
+  if (!choices.agent) return h("div", { class: "stack" }, state("Nothing to forget", "There are no memories yet."), people);
+  if (!answer.total && !choices.search && choices.page === undefined) {
+    return h("div", { class: "stack" }, state("Nothing to forget", `${choices.agent} has no live memory that a night could forget.`), lately(answer.forgotten, choices.agent), people);
   }
   const figure = h("section", { class: "card" });
   let chosen = [...answer.chosen];
@@ -53,15 +53,17 @@ export function draw(answer, choices) {
       h("div", { class: "quiet" }, `${percent(memory.retention)} retained · `, falls(memory, answer.at))),
       memory.is_long_term && h("span", { class: "badge long" }, "long-term"));
   };
+  const latest = lately(answer.forgotten, choices.agent);
   const search = h("input", { id: "search", type: "search", value: choices.search ?? "", placeholder: "words in the text", "aria-label": "Search the memories" });
   return h("div", { class: "stack" },
-    h("p", { class: "intro" }, `A memory below ${percent(answer.threshold)} retention is demoted in the next night. It is never deleted, and the next access brings it back.`),
+    h("p", { class: "intro" }, `A memory below ${percent(answer.threshold)} retention is demoted in the next night. It is never deleted, and the next access brings it back. `,
+      answer.forgotten.length > 0 && h("button", { type: "button", class: "link", onclick: () => latest.scrollIntoView({ behavior: "smooth" }) }, "Forgotten last, and why")),
     h("div", { class: "columns two" },
       h("section", { class: "card" },
         h("div", { class: "row spread" }, h("h2", {}, "Next to be forgotten"), h("form", { class: "row", onsubmit: (event) => { event.preventDefault(); go("forgetting", { agent: choices.agent, search: search.value }); } }, search)),
         answer.memories.length ? h("ul", { class: "list" }, answer.memories.map(item)) : h("p", { class: "quiet" }, "No live memory holds these words."),
         pages(answer.page, answer.page_size, answer.total, (page) => go("forgetting", { ...choices, page: page || null, ids: null }))),
-      h("div", { class: "stack" }, figure, lately(answer.forgotten, choices.agent), people)));
+      h("div", { class: "stack" }, figure, latest, people)));
 }
 
 function lately(forgotten, agent) {
@@ -144,7 +146,8 @@ function humans(studies) {
       legend: legend(),
       tooltip: tooltip({ formatter: (item) => `${item.seriesName}\nafter ${duration(item.data[0])}\n${percent(item.data[1])} retained` }),
       grid: { left: 8, right: 16, top: 40, bottom: 24, containLabel: true },
-      xAxis: axis({ type: "log", name: "delay", nameLocation: "middle", nameGap: 28, axisLabel: { formatter: (value) => duration(value), hideOverlap: true } }),
+      xAxis: axis({ type: "log", name: "delay", nameLocation: "middle", nameGap: 28, axisTick: { customValues: DELAYS_S },
+        axisLabel: { customValues: DELAYS_S, formatter: (value) => duration(value), hideOverlap: true } }),
       yAxis: axis({ type: "value", min: 0, max: 1, axisLabel: { formatter: percent } }),
       series: studies.flatMap((study, place) => {
         const tint = color(`c${place + 1}`);

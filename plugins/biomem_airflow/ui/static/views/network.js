@@ -6,6 +6,7 @@ import { asTable, h, number, short, state, whole } from "../dom.js";
 import { go, link } from "../route.js";
 
 export const TITLE = "Network";
+export const NEEDS_AGENT = true;
 const LOOSE = "no community";
 const LABELS = 28;
 const LIMITS = [100, 300, 600, 1200];
@@ -17,8 +18,8 @@ export function load(choices, signal) {
 }
 
 export function draw(answer, choices) {
-  if (!choices.agent) return state("Choose an agent", "Each agent has a network of its own: choose one above.");
-  if (!answer.total) return state("No network yet", `The network of ${choices.agent} is drawn by weekly_homeostasis, on Sundays at 03:00 UTC, from memories that came to mind together. Run the DAG by hand to have it now.`);
+  if (!choices.agent) return state("No network yet", "There are no memories yet.");
+  if (!answer.total) return state("No network yet", `The network of ${choices.agent} is drawn once a week by weekly_homeostasis, from memories that came to mind together. Run the DAG by hand to have it now.`);
   const nodes = new Map(answer.nodes.map((node) => [node.id, node]));
   const again = (more) => go("network", { ...choices, ...more });
   const words = (id) => short(nodes.get(id)?.label ?? id, 70);

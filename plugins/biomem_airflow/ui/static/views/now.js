@@ -13,8 +13,14 @@ export function load(choices, signal) {
 
 export function draw(answer, choices) {
   if (!answer.agents.length) {
-    const who = choices.agent ? `${choices.agent} has` : "No agent has";
-    return state("Nothing in mind", `${who} anything in working memory: what was not touched for a few minutes leaves it. The next memory that is written or recalled shows up with the next window.`);
+    if (answer.is_empty) {
+      return state("No memories yet", "What agents write into the source table shows up here with the next window.",
+        h("p", {}, "To load a file of memories: ", h("code", {}, "biomem load FILE"), ". For a sample life to look around in: ", h("code", {}, "biomem down"), ", ", h("code", {}, "biomem demo"), ", ", h("code", {}, "biomem up"), "."));
+    }
+    const who = choices.agent ? `${choices.agent} has nothing` : "No agent has anything";
+    return h("div", { class: "stack" },
+      state("Nothing in mind", `${who} in working memory: what was not touched for a few minutes leaves it. The next memory that is written or recalled shows up with the next window.`),
+      answer.last.map((agent) => lately(agent, answer.clock[0].as_of)));
   }
   const as_of = answer.clock[0].as_of;
   return [
@@ -32,6 +38,15 @@ function section(agent, capacity, as_of) {
     h("ol", { class: "slots" },
       held.map((slot) => card(slot, agent.agent_id, as_of)),
       Array.from({ length: free }, () => h("li", { class: "card slot free" }, "free"))));
+}
+
+function lately({ agent_id, window_end, memories }, as_of) {
+  return h("section", { class: "card", "aria-label": `Last in mind of ${agent_id}` },
+    h("div", { class: "row" }, h("h2", {}, `Last in mind of ${agent_id}`),
+      h("span", { class: "quiet" }, time(window_end), `, ${duration(between(window_end, as_of))} before this picture`)),
+    h("ul", { class: "list" }, memories.map((memory) => h("li", {},
+      h("a", { class: "grow clamp", dir: "auto", href: link("why", { agent: agent_id, id: memory.memory_id }) }, short(memory.content, 260)),
+      memory.state === "forgotten" && h("span", { class: "badge" }, "forgotten since")))));
 }
 
 function card(slot, agent, as_of) {

@@ -17,7 +17,7 @@ const WAYS = {
 export function load(choices, signal) {
   return get("what-if", { run: choices.run }, signal).catch((error) => {
     // the run was started, and has not computed anything yet
-    if (error.kind === "missing" && choices.run) return get("what-if", {}, signal).then((answer) => ({ ...answer, trial: null, waiting: choices.run }));
+    if (error.kind === "missing" && choices.run) return get("what-if", {}, signal).then(async (answer) => ({ ...answer, trial: null, waiting: choices.run, ...await get("what-if/run", { run: choices.run }, signal).catch(() => ({ state: null })) }));
     throw error;
   });
 }
@@ -26,8 +26,9 @@ export function draw(answer, choices) {
   return h("div", { class: "stack" },
     h("p", { class: "intro" }, "What would the memory hold with other parameters? Both sides are computed from the same log, in copies: nothing changes before somebody approves."),
     ask(answer, choices),
-    answer.waiting && h("section", { class: "card", role: "status" }, h("h2", {}, "Being computed"),
-      h("p", {}, "The result shows up here by itself. ", run(answer.waiting, "Watch the run"))),
+    answer.waiting && h("section", { class: "card", role: "status" }, answer.state === "failed"
+      ? [h("h2", {}, "It failed"), h("p", {}, "Nothing was computed, and nothing was changed. ", run(answer.waiting, "Its log says why"), "; then try again.")]
+      : [h("h2", {}, "Being computed"), h("p", {}, "The result shows up here by itself. ", run(answer.waiting, "Watch the run"))]),
     answer.trial ? whole_(answer.trial) : !answer.waiting && state("Nothing was tried yet", "Press one of the buttons above: within a few minutes you see which memories would be kept or forgotten instead."),
     answer.trials.length > 0 && others(answer, choices));
 }

@@ -6,6 +6,7 @@ import { h, number, short, state, time } from "../dom.js";
 import { airflow, go, link, openInAirflow } from "../route.js";
 
 export const TITLE = "Why";
+export const NEEDS_AGENT = true;
 const TINTS = { encode: 0, retrieve: 0, restudy: 2, replay: 4, promote: 2, demote: 1, restore: 2, prune: 6, supersede: 1, merge: 6, delete: 7 };
 
 export async function load(choices, signal) {
@@ -18,7 +19,7 @@ export async function load(choices, signal) {
 }
 
 export function draw(answer, choices) {
-  if (!choices.agent) return state("Choose an agent", "A question is asked of one agent's memory: choose one above.");
+  if (!choices.agent) return state("Nothing to ask", "There are no memories yet.");
   const story = answer.story ? tell(answer.story)
     : state("A memory's story", answer.found ? "Choose a memory to see when it was encoded, recalled, replayed, promoted or forgotten, and by which numbers." : "Ask something, and choose one of the memories that come to mind.");
   return h("div", { class: "stack" }, form(choices),
