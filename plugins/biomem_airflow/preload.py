@@ -9,18 +9,21 @@ import tempfile
 from typing import TYPE_CHECKING
 
 from biomem.errors import ConfigurationError
+from biomem.parameters import dbt_arguments
 from biomem.settings import load_settings
 
-from biomem_airflow import manifest
+from biomem_airflow import kept, manifest
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from biomem.settings import Settings
     from dbt.contracts.graph.manifest import Manifest
 
 MODULES = (
     "agate",
     "airflow.providers.postgres.hooks.postgres",
+    "airflow.sdk.execution_time.supervisor",
     "airflow.sdk.execution_time.task_runner",
     "cosmos.converter",
     "cosmos.operators.local",
@@ -47,9 +50,12 @@ def preload() -> None:
     """Import what tasks need, parse, and read the DAG files once: a forked task then starts in a tenth of a second."""
     for name in MODULES:
         importlib.import_module(name)
+    settings = load_settings()
+    kept.keep_dbt_loads(settings)
     parse()
-    # a task reads its DAG file first; what Airflow looks up for that only once, plugins and connections, is inherited
-    importlib.import_module("airflow.dag_processing.dagbag").DagBag(dag_folder=str(load_settings().dags_dir))
+    _rehearse(settings)
+    # what Airflow looks up only once for the DAG files, plugins and connections, is inherited too
+    kept.keep_dags(settings)
 
 
 def parse() -> None:
@@ -70,18 +76,36 @@ def parse() -> None:
     os.environ.update(stages.dbt_variables(settings))
     with tempfile.TemporaryDirectory() as logs:
         outcome = dbtRunner().invoke(
-            [
-                *("--quiet", "parse", "--no-static-parser"),
-                *("--project-dir", str(settings.dbt_dir), "--profiles-dir", str(settings.dbt_dir)),
-                *("--profile", stages.PROFILE, "--target", stages.TARGET),
-                *("--target-path", str(target), "--log-path", logs),
-            ]
+            ["--quiet", "parse", *_options(settings), "--target-path", str(target), "--log-path", logs]
         )
     if not outcome.success:
         raise ConfigurationError(f"the dbt project in {settings.dbt_dir} cannot be parsed: {outcome.exception}")
     for cache in stages.parse_caches():
         _lay(target, cache / "target")
     _parsed = (outcome.result, changed_at)
+
+
+def _rehearse(settings: Settings) -> None:
+    """Have dbt do once what it does before each model: load with the home's own parameters, and compile its macros."""
+    from dbt.cli.main import dbtRunner
+    from dbt_common.clients.jinja import template_cache
+
+    parsed = parsed_manifest()
+    with tempfile.TemporaryDirectory() as scratch:
+        paths = ["--target-path", f"{scratch}/target", "--log-path", f"{scratch}/logs"]
+        command = ["--quiet", "list", *dbt_arguments(settings), *_options(settings), *paths]
+        dbtRunner(manifest=parsed).invoke(command)
+    for macro in parsed.macros.values() if parsed else ():
+        template_cache.get_node_template(macro)
+
+
+def _options(settings: Settings) -> list[str]:
+    stages = importlib.import_module("biomem_airflow.stages")
+    folder = str(settings.dbt_dir)
+    return [
+        *("--no-static-parser", "--project-dir", folder, "--profiles-dir", folder),
+        *("--profile", stages.PROFILE, "--target", stages.TARGET),
+    ]
 
 
 def parsed_manifest() -> Manifest | None:

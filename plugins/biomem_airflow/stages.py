@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import DAG, BaseOperator, TaskGroup
 from biomem.parameters import dbt_arguments
 from biomem.settings import Settings, load_settings
+from biomem.warehouse.connection import open_warehouse
 from biomem.warehouse.context import STAGES
 from cosmos import DbtTaskGroup, ExecutionConfig, ProfileConfig, ProjectConfig, RenderConfig
 from cosmos import settings as cosmos_settings
@@ -39,7 +40,8 @@ FULL_REFRESH = "{{ params.full_refresh and not params.agent_id }}"
 class _ParsedProject(AbstractDbtLocalBase):  # type: ignore[misc]
     """Runs dbt on the project as the scheduler parsed it: no task copies it or reads it again (a second of CPU each).
 
-    Without that parse, or after a change of the project, Cosmos does what it always does.
+    Without that parse, or after a change of the project, Cosmos does what it always does. The warehouse stays open
+    from before dbt's first connection to after its last: dbt would open and close the file six times a model.
     """
 
     def run_command(
@@ -49,20 +51,21 @@ class _ParsedProject(AbstractDbtLocalBase):  # type: ignore[misc]
         context: Context,
         **kwargs: Any,
     ) -> FullOutputSubprocessResult | dbtRunnerResult | str:
-        cmd = [*cmd, *dbt_arguments(load_settings())]
+        settings = load_settings()
+        cmd = [*cmd, *dbt_arguments(settings)]
         parsed = get_runner().manifest = parsed_manifest()
         if parsed is None:
             return super().run_command(cmd, env, context, **kwargs)
+        flags = self._generate_dbt_flags(self.project_dir, self.profile_config.profiles_yml_filepath)
         with tempfile.TemporaryDirectory() as scratch:
-            result = self.invoke_dbt(
-                command=[
-                    *(*cmd, *self._generate_dbt_flags(self.project_dir, self.profile_config.profiles_yml_filepath)),
-                    *("--target-path", f"{scratch}/target", "--log-path", f"{scratch}/logs"),
-                ],
-                env={name: str(value) for name, value in env.items()},
-                cwd=self.project_dir,
-                context=context,
-            )
+            paths = ["--target-path", f"{scratch}/target", "--log-path", f"{scratch}/logs"]
+            with open_warehouse(settings, purpose=f"task {self.task_id}"):
+                result = self.invoke_dbt(
+                    command=[*cmd, *flags, *paths],
+                    env={name: str(value) for name, value in env.items()},
+                    cwd=self.project_dir,
+                    context=context,
+                )
             # shows what was run in the UI
             self._handle_post_execution(scratch, context)
         self.handle_exception(result)

@@ -1,0 +1,70 @@
+"""What a forked task takes over from the scheduler: the DAGs as they were read, and what dbt loads before any model.
+
+Only for the process that forks tasks. Whatever a file has changed since is loaded as if nothing had been kept.
+"""
+
+from __future__ import annotations
+
+import importlib
+from functools import wraps
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from biomem.settings import Settings
+
+# where Airflow's task runner looks for the class that reads a DAG file, and dbt's command line for its loaders
+DAG_BAG = ("airflow.dag_processing.dagbag", "BundleDagBag")
+DBT_LOADERS = (
+    ("dbt.cli.requires", "load_profile"),
+    ("dbt.cli.requires", "load_project"),
+    ("dbt.cli.requires", "set_up_plugin_manager"),
+)
+
+
+def keep_dags(settings: Settings) -> None:
+    """Read the DAG files and let tasks have them from memory; reading one took a task a tenth of a second."""
+    module, name = importlib.import_module(DAG_BAG[0]), DAG_BAG[1]
+    reader = getattr(module, name)
+    read_at = _written(settings)
+    kept = reader(dag_folder=str(settings.dags_dir), bundle_path=settings.dags_dir).dags
+
+    class KeptDagBag(reader):  # type: ignore[misc, valid-type]
+        def collect_dags(self, dag_folder: str | Path | None = None, **options: Any) -> None:
+            found = {dag_id: dag for dag_id, dag in kept.items() if dag.fileloc == str(dag_folder)}
+            if found and _written(settings) == read_at:
+                self.dags = found
+            else:
+                super().collect_dags(dag_folder, **options)
+
+    setattr(module, name, KeptDagBag)
+
+
+def keep_dbt_loads(settings: Settings) -> None:
+    """Let dbt load project, profile and plugins once for the same arguments; they took a task .13 s of CPU."""
+    for module_name, name in DBT_LOADERS:
+        module = importlib.import_module(module_name)
+        setattr(module, name, _once(getattr(module, name), settings))
+
+
+def _once(load: Callable[..., Any], settings: Settings) -> Callable[..., Any]:
+    loaded: dict[Any, Any] = {}
+
+    @wraps(load)
+    def load_once(*args: Any, **options: Any) -> Any:
+        key = (repr(args), repr(options), _written(settings))
+        if key not in loaded:
+            loaded[key] = load(*args, **options)
+        return loaded[key]
+
+    return load_once
+
+
+def _written(settings: Settings) -> tuple[tuple[str, int], ...]:
+    """The files that DAGs and dbt's loaders read, and when each was last written (nanoseconds since 1970)."""
+    dbt = settings.dbt_dir
+    files = [*settings.dags_dir.glob("*.py"), dbt / "dbt_project.yml", dbt / "profiles.yml", settings.manifest_path]
+    files += [settings.mapping_path, settings.parameters_path]
+    return tuple((str(path), path.stat().st_mtime_ns) for path in sorted(files) if path.exists())

@@ -1,0 +1,64 @@
+"""What a forked task takes over from the scheduler instead of loading it again."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from airflow.dag_processing import dagbag
+from biomem.settings import load_settings
+from biomem_airflow import kept
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from airflow.sdk import DAG
+
+
+@pytest.fixture
+def restored(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dagbag, "BundleDagBag", dagbag.BundleDagBag)
+
+
+def test_a_task_gets_the_dag_as_the_scheduler_read_it_until_a_file_behind_it_is_written(
+    tmp_path: Path, restored: None
+) -> None:
+    settings = load_settings(home=tmp_path)
+
+    def read(name: str) -> DAG:
+        bag = dagbag.BundleDagBag(
+            dag_folder=str(settings.dags_dir / f"{name}.py"),
+            safe_mode=False,
+            load_op_links=False,
+            bundle_path=settings.dags_dir,
+            bundle_name="dags-folder",
+        )
+        assert list(bag.dags) == [name]
+        return bag.dags[name]
+
+    kept.keep_dags(settings)
+    assert read("housekeeping") is read("housekeeping")
+    assert read("short_term_memory") is read("short_term_memory")
+    before = read("housekeeping")
+    settings.mapping_path.write_text("sources: []\n")
+    assert read("housekeeping") is not before
+
+
+def test_dbt_loads_once_for_the_same_arguments_and_again_after_a_change(tmp_path: Path) -> None:
+    settings = load_settings(home=tmp_path)
+    loads: list[dict[str, Any]] = []
+
+    def load(project: str, variables: dict[str, Any]) -> dict[str, Any]:
+        loads.append({"project": project, **variables})
+        return loads[-1]
+
+    once = kept._once(load, settings)
+    first = once("dbt", {"night_hour": 3})
+    assert once("dbt", {"night_hour": 3}) is first
+    assert once("dbt", {"night_hour": 4}) == {"project": "dbt", "night_hour": 4}
+    settings.parameters_path.write_text("in_force: {}\n")
+    assert once("dbt", {"night_hour": 3}) is not first
+    os.utime(settings.parameters_path, ns=(1, 1))
+    assert once("dbt", {"night_hour": 3}) is not first
+    assert len(loads) == 4
