@@ -9,6 +9,7 @@ from biomem.source.dsn import connect, place, without_secrets
 from biomem.warehouse.target_schema import migrate
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import datetime
 
     from biomem.whatif.trial import Trial
@@ -84,7 +85,11 @@ def decide(
 def summary(trial: Trial) -> str:
     """What a person needs to decide, in Markdown."""
     about = f"agent `{trial.question.agent_id}`" if trial.question.agent_id else "all agents"
-    changed = "\n".join(f"| `{name}` | {sides['now']} | {sides['then']} |" for name, sides in trial.parameters.items())
+    changed = "\n".join(
+        f"| `{name}` | {now} | {then} |"
+        for parameter, sides in trial.parameters.items()
+        for name, now, then in _changes(parameter, sides["now"], sides["then"])
+    )
     counted = "\n".join(
         f"| {name.replace('_', ' ')} | {_number(sides['now'])} | {_number(sides['then'])} |"
         for name, sides in trial.counts.items()
@@ -105,6 +110,16 @@ def summary(trial: Trial) -> str:
         f"| memories | now | then |\n|---|---|---|\n{counted}\n\n"
         f"Memories that fare differently: {fare or 'none'}.\n\n{oracles}\n"
     )
+
+
+def _changes(name: str, now: Any, then: Any) -> Iterator[tuple[str, Any, Any]]:
+    """What of a parameter is another: of a list only what differs, by its index."""
+    if not isinstance(now, (list, tuple)) or len(now) != len(then):
+        yield name, now, then
+        return
+    for index, (before, after) in enumerate(zip(now, then, strict=True)):
+        if before != after:
+            yield f"{name}[{index}]", before, after
 
 
 def _plain(value: Any) -> Any:

@@ -8,6 +8,7 @@ import pytest
 from biomem.errors import ConfigurationError, WarehouseError
 from biomem.parameters import load_parameters
 from biomem.warehouse.context import STAGES
+from biomem.whatif.record import summary
 from biomem.whatif.trial import Question, take_copies, try_parameters
 from lives import day
 
@@ -57,6 +58,10 @@ def test_a_trial_of_one_agent_counts_what_a_memory_with_these_parameters_holds_a
     changed = [one for one in trial.oracles if one["now"]["value"] != one["then"]["value"]]
     assert any(not one["then"]["pass"] for one in changed)
     assert all(one["now"]["pass"] for one in trial.oracles)
+    offered = summary(trial)
+    assert f"| `fsrs_weights[20]` | {weights[20]} | 0.5 |" in offered
+    assert "fsrs_weights[19]" not in offered, "of a list only what changes is told"
+    assert "| `forgetting_threshold` | 0.6 | 0.8 |" in offered
 
     # the same, by way of the project's own file and an ordinary run
     lived.set_parameters(**slower)
