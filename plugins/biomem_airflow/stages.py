@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import tempfile
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import DAG, BaseOperator, TaskGroup
+from airflow.sdk.exceptions import AirflowRescheduleException
 from biomem.parameters import dbt_arguments
 from biomem.settings import Settings, load_settings
 from biomem.warehouse.connection import open_warehouse
-from biomem.warehouse.context import STAGES
+from biomem.warehouse.context import AWAKE, STAGES
 from cosmos import DbtTaskGroup, ExecutionConfig, ProfileConfig, ProjectConfig, RenderConfig
 from cosmos import settings as cosmos_settings
 from cosmos.constants import DbtResourceType, ExecutionMode, InvocationMode, LoadMode, TestBehavior
@@ -34,6 +36,9 @@ TARGET = "dev"
 # dbt's own full refresh builds a model for all agents; for one agent, the run's clock makes its memories new instead
 # nobody reads dbt's account of a run: the log and the results say it
 FLAGS = ["--no-write-json"]
+# how often a model of a sleeping stage asks whether the window under way is over, and for how long it lets windows pass
+LOOK_AGAIN_AFTER = timedelta(seconds=3)
+PATIENCE = timedelta(seconds=20)
 FULL_REFRESH = "{{ params.full_refresh and not params.agent_id }}"
 
 
@@ -56,6 +61,7 @@ class _ParsedProject(AbstractDbtLocalBase):  # type: ignore[misc]
         parsed = get_runner().manifest = parsed_manifest()
         if parsed is None:
             return super().run_command(cmd, env, context, **kwargs)
+        self._let_windows_pass(context)
         flags = self._generate_dbt_flags(self.project_dir, self.profile_config.profiles_yml_filepath)
         with tempfile.TemporaryDirectory() as scratch:
             paths = ["--target-path", f"{scratch}/target", "--log-path", f"{scratch}/logs"]
@@ -70,6 +76,21 @@ class _ParsedProject(AbstractDbtLocalBase):  # type: ignore[misc]
             self._handle_post_execution(scratch, context)
         self.handle_exception(result)
         return result
+
+    def _let_windows_pass(self, context: Context) -> None:
+        """Between two tasks of a window the scheduler gives the slot to whoever waits; such a task gives it back here.
+
+        Not for longer than `PATIENCE`: where windows follow one another without a pause, sleep must come too.
+        """
+        if self.dag_id == AWAKE:
+            return
+        ti = context["ti"]
+        if ti.get_dr_count(dag_id=AWAKE, states=["running"]) == 0:
+            return
+        now = datetime.now(timezone.utc)
+        if now - (ti.get_first_reschedule_date(context) or now) < PATIENCE:
+            self.log.info("leaving the warehouse to the window that is under way")
+            raise AirflowRescheduleException(now + LOOK_AGAIN_AFTER)
 
 
 class RunModelOperator(_ParsedProject, DbtRunLocalOperator):  # type: ignore[misc]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -62,3 +63,10 @@ def test_dbt_loads_once_for_the_same_arguments_and_again_after_a_change(tmp_path
     os.utime(settings.parameters_path, ns=(1, 1))
     assert once("dbt", {"night_hour": 3}) is not first
     assert len(loads) == 4
+
+
+def test_what_is_kept_is_still_where_dbt_looks_for_it() -> None:
+    from dbt_common.clients.jinja import template_cache
+
+    assert all(callable(getattr(importlib.import_module(module), name)) for module, name in kept.DBT_LOADERS)
+    assert callable(template_cache.get_node_template)

@@ -28,8 +28,8 @@ def resolve(dag: DAG, name: str, *value: Any) -> Any:
     return copy.deepcopy(dag.params.get_param(name)).resolve(*value)
 
 
-def test_there_are_the_four_rhythms_housekeeping_and_what_people_start_by_hand(all_dags: dict[str, DAG]) -> None:
-    assert set(all_dags) == {*STAGES, "housekeeping", *MANUAL}
+def test_there_are_the_four_rhythms_what_follows_them_and_what_people_start_by_hand(all_dags: dict[str, DAG]) -> None:
+    assert set(all_dags) == {*STAGES, "embeddings", "housekeeping", *MANUAL}
 
 
 @pytest.mark.parametrize("dag_id", MANUAL)

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
+from airflow.sdk.configuration import conf
 from biomem.errors import BiomemError
 from biomem.parameters import load_parameters
 from biomem.recall.embedding import embed_new
@@ -18,6 +19,7 @@ from biomem.warehouse.publish import publish_stage
 from biomem_airflow.hooks.conninfo import conninfo
 from biomem_airflow.links import MEMORY_PAGE
 from biomem_airflow.operators.run_facts import describe_interval
+from biomem_airflow.preload import parsed_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,7 +61,7 @@ class DuckDBToPostgresOperator(BaseOperator):
             complete_stage(con, self.stage, run_id)
             note_published(con, self.stage)
         self.log.info("%s", result.describe())
-        if self.stage == AWAKE:
+        if self.stage == AWAKE and not _assets_start_runs():
             self._embed(settings)
         return asdict(result)
 
@@ -69,3 +71,8 @@ class DuckDBToPostgresOperator(BaseOperator):
             self.log.info("%s", embed_new(settings, conninfo(self.target_conn_id)).describe())
         except BiomemError as error:
             self.log.warning("recalling by words alone: %s", error)
+
+
+def _assets_start_runs() -> bool:
+    """Whether the DAG embeddings will follow; not without a scheduler, or with one that starts nothing."""
+    return parsed_manifest() is not None and conf.getboolean("scheduler", "use_job_schedule", fallback=True)

@@ -1,0 +1,63 @@
+"""Who gives way to whom: sleep to windows, and what needs no warehouse to everybody."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from airflow.sdk import Asset
+from airflow.sdk.exceptions import AirflowRescheduleException, AirflowSkipException
+from biomem_airflow.stages import PATIENCE
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from airflow.sdk import DAG
+
+
+def context(*, windows: int, waited: timedelta | None = None) -> dict[str, Any]:
+    since = None if waited is None else datetime.now(timezone.utc) - waited
+    return {
+        "ti": SimpleNamespace(
+            get_dr_count=lambda dag_id, states: windows if dag_id == "short_term_memory" and "running" in states else 0,
+            get_first_reschedule_date=lambda context: since,
+        )
+    }
+
+
+@pytest.mark.parametrize("task_id", ["memory_replay", "test"])
+class TestATaskOfASleepingStage:
+    def test_leaves_the_slot_to_a_window_under_way(self, dags: dict[str, DAG], task_id: str) -> None:
+        task = dags["consolidation"].task_dict[task_id]
+        for waited in (None, PATIENCE / 2):
+            with pytest.raises(AirflowRescheduleException):
+                task._let_windows_pass(context(windows=1, waited=waited))
+
+    def test_works_when_no_window_is_under_way_or_it_has_waited_long_enough(
+        self, dags: dict[str, DAG], task_id: str
+    ) -> None:
+        task = dags["consolidation"].task_dict[task_id]
+        task._let_windows_pass(context(windows=0))
+        task._let_windows_pass(context(windows=1, waited=PATIENCE))
+
+
+def test_a_model_of_a_window_gives_way_to_nobody(dags: dict[str, DAG]) -> None:
+    dags["short_term_memory"].task_dict["memory_traces"]._let_windows_pass(context(windows=1))
+
+
+def test_vectors_follow_a_published_window_and_take_no_slot(all_dags: dict[str, DAG]) -> None:
+    dag = all_dags["embeddings"]
+    assert dag.max_active_runs == 1
+    assert [Asset("memory/short_term")] == list(dag.timetable.asset_condition.objects)
+    assert {task.pool for task in dag.tasks} == {"default_pool"}
+
+
+def test_a_model_that_fails_skips_its_task_with_the_reason(
+    all_dags: dict[str, DAG], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BIOMEM_HOME", str(tmp_path))
+    monkeypatch.setenv("AIRFLOW_CONN_MEMORY_TARGET", "postgres://nobody@127.0.0.1:1/nowhere")
+    with pytest.raises(AirflowSkipException, match="words alone"):
+        all_dags["embeddings"].task_dict["embed"].execute({})
