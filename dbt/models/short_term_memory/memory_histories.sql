@@ -11,8 +11,7 @@ with
 
 {%- if is_incremental() %}
 
-changed as (
-
+{%- set changed %}
     select memory_id
     from ({{ changed_memories() }})
 
@@ -27,6 +26,12 @@ changed as (
         clock.stage = 'short_term_memory'
         and clock.is_in_run
         and salience.sequence > clock.completed_sequence
+        and salience.sequence > {{ least_sequence() }}
+{% endset %}
+
+changed as materialized (
+
+    {{ taken_for_few(changed) }}
 
 ),
 

@@ -21,7 +21,7 @@ with recursive clock as (
 
 ),
 
-memories as (
+memories as not materialized (
 
     select
         memories.memory_id,
@@ -29,13 +29,7 @@ memories as (
         memories.content,
         memories.occurred_at,
         memories.is_live,
-        memories.occurred_at <= clock.as_of as is_seen,
-        clock.is_in_run
-        and (
-            clock.previous_as_of is null
-            or memories.batch_id > clock.batch_from
-            or (memories.occurred_at > clock.previous_as_of and memories.occurred_at <= clock.as_of)
-        ) as is_changed
+        memories.occurred_at <= clock.as_of as is_seen
     from {{ ref('stg_memories') }} as memories
     inner join clock
         on memories.agent_id = clock.agent_id
@@ -45,8 +39,7 @@ memories as (
 {%- if is_incremental() %}
 
 -- New accesses and edits: their memories' histories differ from the earliest of them on.
-touched as (
-
+{%- set touched %}
     select
         events.memory_id,
         min(events.occurred_at) as changed_from
@@ -71,18 +64,26 @@ touched as (
             or (events.occurred_at > clock.previous_as_of and events.occurred_at <= clock.as_of)
         )
     group by events.memory_id
+{% endset %}
+
+touched as materialized (
+
+    {{ taken_for_few(touched) }}
 
 ),
 
-changed as (
-
+{%- set changed %}
     select
         memory_id,
         agent_id,
-        is_live and is_seen as is_met,
+        is_live and occurred_at <= as_of as is_met,
         {{ normalised_text('content') }} as text
-    from memories
-    where is_changed
+    from ({{ unread_memories() }})
+{% endset %}
+
+changed as materialized (
+
+    {{ taken_for_few(changed) }}
 
 ),
 
@@ -111,8 +112,7 @@ changed_prefixes as (
 ),
 
 -- Clusters that a change may join, split or reorder: those it was in, and those of the texts that it may be near to.
-reopened as (
-
+{%- set reopened %}
     select stored.cluster_id
     from {{ this }} as stored
     inner join changed
@@ -141,11 +141,15 @@ reopened as (
         on
             stored.agent_id = changed_prefixes.agent_id
             and stored.pair = changed_prefixes.pair
+{% endset %}
+
+reopened as materialized (
+
+    {{ taken_for_few(reopened) }}
 
 ),
 
-scope as (
-
+{%- set scope %}
     select stored.memory_id
     from {{ this }} as stored
     inner join reopened
@@ -155,6 +159,27 @@ scope as (
 
     select memory_id
     from changed
+{% endset %}
+
+scope as materialized (
+
+    {{ taken_for_few(scope) }}
+
+),
+
+-- No event that a memory had can be older than what was stored of it says, or than a run that did not complete found.
+former as materialized (
+
+    select
+        stored.memory_id,
+        case
+            when stored.sequence > clock.completed_sequence then least(stored.occurred_at, stored.changed_from)
+            else stored.occurred_at
+        end as had_from
+    from {{ this }} as stored
+    inner join clock
+        on stored.agent_id = clock.agent_id
+    where stored.memory_id in (select scope.memory_id from scope)
 
 ),
 
@@ -383,24 +408,32 @@ known as (
 computed as (
 
     select
-        memory_id,
-        agent_id,
-        root_id,
-        nullif(root_id, memory_id) as repeat_of,
+        known.memory_id,
+        known.agent_id,
+        known.root_id,
+        nullif(known.root_id, known.memory_id) as repeat_of,
         case
-            when root_id = memory_id then null
-            when similarity is null then 'exact'
+            when known.root_id = known.memory_id then null
+            when known.similarity is null then 'exact'
             else 'near'
         end as repeat_kind,
-        case when root_id <> memory_id then coalesce(similarity, 1) end as similarity,
-        cluster_id,
-        text_key,
-        prefix,
-        occurred_at,
-        is_live,
-        is_seen,
+        case when known.root_id <> known.memory_id then coalesce(known.similarity, 1) end as similarity,
+        known.cluster_id,
+        known.text_key,
+        known.prefix,
+        known.occurred_at,
+        known.is_live,
+        known.is_seen,
+        {%- if is_incremental() %}
+        least(known.occurred_at, former.had_from) as changed_from
+        {%- else %}
         {{ beginning }} as changed_from
+        {%- endif %}
     from known
+    {%- if is_incremental() %}
+    left join former
+        on known.memory_id = former.memory_id
+    {%- endif %}
 
 ),
 

@@ -5,16 +5,19 @@
     )
 }}
 
-with clock as (
+{%- set all_memories %}
+    select
+        memories.*,
+        clock.as_of
+    from {{ ref('stg_memories') }} as memories
+    inner join {{ ref('stg_clock') }} as clock
+        on memories.agent_id = clock.agent_id
+    where clock.stage = 'short_term_memory'
+{% endset %}
 
-    select *
-    from {{ ref('stg_clock') }}
-    where stage = 'short_term_memory'
+with
 
-),
-
-changed as (
-
+{%- set changed %}
     select
         memories.memory_id,
         memories.agent_id,
@@ -23,19 +26,13 @@ changed as (
         memories.importance,
         memories.content,
         {{ told_text('memories.content', "coalesce(memories.speaker, '')") }} as told,
-        memories.is_live and memories.occurred_at <= clock.as_of as is_met
-    from {{ ref('stg_memories') }} as memories
-    inner join clock
-        on memories.agent_id = clock.agent_id
-    {%- if is_incremental() %}
-    where
-        clock.is_in_run
-        and (
-            clock.previous_as_of is null
-            or memories.batch_id > clock.batch_from
-            or (memories.occurred_at > clock.previous_as_of and memories.occurred_at <= clock.as_of)
-        )
-    {%- endif %}
+        memories.is_live and memories.occurred_at <= memories.as_of as is_met
+    from ({{ unread_memories() if is_incremental() else all_memories }}) as memories
+{% endset %}
+
+changed as{{ ' materialized' if is_incremental() }} (
+
+    {{ taken_for_few(changed) if is_incremental() else changed }}
 
 ),
 
@@ -71,7 +68,7 @@ word_uses as (
 
 {%- if is_incremental() %}
 
-stored as (
+stored as not materialized (
 
     select *
     from {{ this }}
@@ -79,8 +76,18 @@ stored as (
 
 ),
 
+-- What changed memories were before.
+before as materialized (
+
+    select stored.*
+    from stored
+    inner join changed
+        on stored.memory_id = changed.memory_id
+
+),
+
 -- What stands as it did, as far as its own text goes.
-kept as (
+kept as not materialized (
 
     select *
     from stored
@@ -89,8 +96,7 @@ kept as (
 ),
 
 -- Words whose first telling may be another now: those of the new texts, and those that changed memories were first with.
-touched_words as (
-
+{%- set touched_words %}
     select
         agent_id,
         word
@@ -99,15 +105,18 @@ touched_words as (
     union
 
     select
-        stored.agent_id,
-        unnest(stored.first_words) as word
-    from stored
-    inner join changed
-        on stored.memory_id = changed.memory_id
+        agent_id,
+        unnest(first_words) as word
+    from before
+{% endset %}
+
+touched_words as materialized (
+
+    {{ taken_for_few(touched_words) }}
 
 ),
 
-kept_firsts as (
+kept_firsts as materialized (
 
     select
         firsts.*
@@ -118,6 +127,7 @@ kept_firsts as (
             memory_id,
             occurred_at
         from kept
+        where agent_id in (select touched_words.agent_id from touched_words)
     ) as firsts
     semi join touched_words
         on
@@ -130,11 +140,9 @@ kept_firsts as (
 lost_words as (
 
     select
-        stored.agent_id,
-        unnest(stored.first_words) as word
-    from stored
-    inner join changed
-        on stored.memory_id = changed.memory_id
+        agent_id,
+        unnest(first_words) as word
+    from before
 
 ),
 
@@ -214,11 +222,32 @@ reopened_sessions as (
     union
 
     select
-        stored.agent_id,
-        stored.session_id
+        agent_id,
+        session_id
+    from before
+
+),
+
+{%- set concerned %}
+    select memory_id from winners
+
+    union
+
+    select memory_id from kept_firsts
+
+    union
+
+    select stored.memory_id
     from stored
-    inner join changed
-        on stored.memory_id = changed.memory_id
+    inner join reopened_sessions
+        on
+            stored.agent_id = reopened_sessions.agent_id
+            and stored.session_id = reopened_sessions.session_id
+{% endset %}
+
+concerned as materialized (
+
+    {{ taken_for_few(concerned) }}
 
 ),
 
@@ -251,10 +280,7 @@ told as (
         is_answer,
         neighbours
     from kept
-    where
-        (agent_id, session_id) in (select (agent_id, session_id) from reopened_sessions)
-        or memory_id in (select winners.memory_id from winners)
-        or memory_id in (select kept_firsts.memory_id from kept_firsts)
+    where memory_id in (select concerned.memory_id from concerned)
 
 ),
 
@@ -394,7 +420,7 @@ final as (
         stored.salience,
         stored.grade,
         false as is_current
-    from stored
+    from before as stored
     inner join changed
         on stored.memory_id = changed.memory_id
     where not changed.is_met

@@ -13,8 +13,7 @@ with clock as (
 
 ),
 
-changed as (
-
+{%- set changed %}
     select
         repeats.memory_id,
         repeats.agent_id,
@@ -26,26 +25,49 @@ changed as (
     where
         clock.is_in_run
         and (clock.previous_as_of is null or repeats.sequence > clock.completed_sequence)
+        and repeats.sequence > {{ least_sequence() }}
     {%- endif %}
+{% endset %}
+
+changed as materialized (
+
+    {{ taken_for_few(changed) if is_incremental() else changed }}
+
+),
+
+{%- set texts %}
+    select
+        memories.memory_id,
+        changed.agent_id,
+        memories.occurred_at,
+        memories.content,
+        memories.speaker
+    from {{ ref('stg_memories') }} as memories
+    inner join changed
+        on memories.memory_id = changed.memory_id
+    where changed.is_stated
+{% endset %}
+
+-- Few, or the filter below would be put before the join, and read every text.
+texts as (
+
+    {{ taken_for_few(texts) if is_incremental() else texts }}
 
 ),
 
 openings as materialized (
 
     select
-        memories.memory_id,
-        changed.agent_id,
-        memories.occurred_at,
-        memories.content,
-        lower(coalesce(memories.speaker, memories.agent_id)) as speaker,
-        {{ opening('memories.content', "coalesce(memories.speaker, '')") }} as opening
-    from {{ ref('stg_memories') }} as memories
-    inner join changed
-        on memories.memory_id = changed.memory_id
+        memory_id,
+        agent_id,
+        occurred_at,
+        content,
+        lower(coalesce(texts.speaker, agent_id)) as speaker,
+        {{ opening('content', "coalesce(texts.speaker, '')") }} as opening
+    from texts
     where
-        changed.is_stated
-        and {{ may_state('left(memories.content, 200)') }}
-        and not regexp_matches(left(memories.content, 200), '^[^.!]*[?？؟]')
+        {{ may_state('left(content, 200)') }}
+        and not regexp_matches(left(content, 200), '^[^.!]*[?？؟]')
 
 ),
 

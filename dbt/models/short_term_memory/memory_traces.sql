@@ -30,8 +30,7 @@ replays as not materialized (
 
 {%- if is_incremental() %}
 
-changed as (
-
+{%- set changed %}
     select histories.memory_id
     from {{ ref('memory_histories') }} as histories
     inner join clock
@@ -39,6 +38,7 @@ changed as (
     where
         clock.is_in_run
         and (clock.previous_as_of is null or histories.sequence > clock.completed_sequence)
+        and histories.sequence > {{ least_sequence() }}
 
     union
 
@@ -67,6 +67,11 @@ changed as (
         and replays.cycle_at > clock.previous_as_of
         and replays.cycle_at <= clock.as_of
         and replays.cycle_at > (select min(previous_as_of) from clock where is_in_run)
+{% endset %}
+
+changed as materialized (
+
+    {{ taken_for_few(changed) }}
 
 ),
 
@@ -87,7 +92,8 @@ subjects as materialized (
     inner join clock
         on histories.agent_id = clock.agent_id
     {%- if is_incremental() %}
-    where histories.memory_id in (select changed.memory_id from changed)
+    inner join changed
+        on histories.memory_id = changed.memory_id
     {%- endif %}
 
 ),
@@ -116,11 +122,22 @@ states as (
 
 {%- if is_incremental() %},
 
-changed_repeats as materialized (
+{%- set changed_repeats %}
+    select
+        repeats.memory_id,
+        repeats.agent_id,
+        repeats.repeat_of,
+        repeats.is_live,
+        repeats.is_seen,
+        repeats.occurred_at
+    from {{ ref('memory_repeats') }} as repeats
+    inner join changed
+        on repeats.memory_id = changed.memory_id
+{% endset %}
 
-    select *
-    from {{ ref('memory_repeats') }}
-    where memory_id in (select changed.memory_id from changed)
+changed_repeats as (
+
+    {{ taken_for_few(changed_repeats) }}
 
 )
 {%- endif %}

@@ -23,9 +23,9 @@ with clock as (
 
 {%- if is_incremental() %}
 
-changed as (
+changed as materialized (
 
-    {{ changed_memories() }}
+    {{ taken_for_few(changed_memories()) }}
 
 ),
 
@@ -105,8 +105,7 @@ reopened as (
 ),
 
 -- Whoever was accessed shortly enough before to be remembered in a reopened window.
-considered as (
-
+{%- set considered %}
     select changed.memory_id
     from changed
 
@@ -125,6 +124,11 @@ considered as (
             stored.agent_id = attended.agent_id
             and stored.window_no = attended.window_no
     where stored.is_accessed
+{% endset %}
+
+considered as (
+
+    {{ taken_for_few(considered) }}
 
 ),
 
