@@ -54,8 +54,9 @@
     (who ~ " " ~ adverbs ~ "(?:have|has|owns?) (.+?)", 1, "has", 2, "is"),
     (who ~ "(?: am| is|'m|'s) (?:now |still )?(.+?)", 1, "is", 2, "is"),
 ] -%}
+{#- All rules as one pattern: most sentences match none of them, and none of their parts is looked for there. -#}
 {%- set matched -%}
-list_filter([
+case when regexp_matches({{ sentence }}, '^(?:{{ rules | map("first") | join("|") | replace("'", "''") }})$') then list_filter([
 {%- for pattern, subject, attribute, value, kind in rules %}
 {%- set spare = "()" * (3 - pattern.count("(") + pattern.count("(?")) -%}
 {%- set pattern = ("^" ~ pattern ~ spare ~ "$") | replace("'", "''") %}
@@ -72,7 +73,7 @@ list_filter([
         or not regexp_matches(case when m.kind = 'headed' then m.found.owner else m.found.second end, '[^\p{L}\p{N}'' -]')
     )
     and (m.kind <> 'headed' or {{ is_single_attribute(british('m.found.owner')) }})
-)[1]
+)[1] end
 {%- endset -%}
 {%- set read -%}
 case when m is not null then {

@@ -184,13 +184,14 @@ accessed as not materialized (
 
 ),
 
--- An agent's windows: those that attention reaches from here, and whether more may be attended than there is room for.
+-- An agent's windows, counted: how many attention reaches from here, and whether more may be attended than there is room for.
 agent_windows as materialized (
 
     select
         agent_no,
         window_no,
-        array_agg(window_no) over (
+        row_number() over (partition by agent_no order by window_no) as place,
+        count(*) over (
             partition by agent_no order by window_no range between current row and {{ windows_attended }} following
         ) as reached,
         sum(memories) over (
@@ -229,39 +230,39 @@ attended as (
         attended.agent_no,
         attended.agent_id,
         attended.memory_id,
-        attended.reached_no as window_no,
-        attended.reached_no = attended.window_no as is_accessed,
-        case when attended.reached_no = attended.window_no then attended.accesses else 0 end as accesses,
+        reached.window_no,
+        reached.window_no = attended.window_no as is_accessed,
+        case when reached.window_no = attended.window_no then attended.accesses else 0 end as accesses,
         attended.access_count,
         attended.first_us,
         attended.last_accessed_us,
         {{ ages_of(
-            'list_transform(attended.last_us, lambda us: ((attended.reached_no + 1) * ' ~ window_us ~ ' - us) / 1e6)'
+            'list_transform(attended.last_us, lambda us: ((reached.window_no + 1) * ' ~ window_us ~ ' - us) / 1e6)'
         ) }} as ages_s,
-        (attended.agent_no, attended.reached_no) in (
-            select (agent_windows.agent_no, agent_windows.window_no)
-            from agent_windows
-            where agent_windows.is_crowded
-        ) as is_crowded
+        reached.is_crowded
     from (
         select
             accessed.*,
-            unnest(agent_windows.reached) as reached_no
+            unnest(range(agent_windows.place, agent_windows.place + agent_windows.reached)) as reached_place
         from accessed
         inner join agent_windows
             on
                 accessed.agent_no = agent_windows.agent_no
                 and accessed.window_no = agent_windows.window_no
     ) as attended
+    inner join agent_windows as reached
+        on
+            attended.agent_no = reached.agent_no
+            and attended.reached_place = reached.place
     {%- if is_incremental() %}
     semi join windows
         on
             attended.agent_no = windows.agent_no
-            and attended.reached_no = windows.window_no
+            and reached.window_no = windows.window_no
     {%- endif %}
     where
-        (attended.next_window_no is null or attended.reached_no < attended.next_window_no)
-        and attended.last_accessed_us >= (attended.reached_no + 1) * {{ window_us }} - {{ attention_us }}
+        (attended.next_window_no is null or reached.window_no < attended.next_window_no)
+        and attended.last_accessed_us >= (reached.window_no + 1) * {{ window_us }} - {{ attention_us }}
 
 ),
 
