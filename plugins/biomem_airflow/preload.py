@@ -56,6 +56,7 @@ def preload() -> None:
         importlib.import_module(name)
     settings = load_settings()
     kept.keep_dbt_loads(settings)
+    kept.keep_graph()
     parse()
     _rehearse(settings)
     # what Airflow looks up only once for the DAG files, plugins and connections, is inherited too

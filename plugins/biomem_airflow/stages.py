@@ -72,7 +72,7 @@ class _ParsedProject(AbstractDbtLocalBase):  # type: ignore[misc]
                     cwd=self.project_dir,
                     context=context,
                 )
-            # shows what was run in the UI
+            # shows in the UI what was run
             self._handle_post_execution(scratch, context)
         self.handle_exception(result)
         return result
@@ -162,6 +162,8 @@ def memory_stage(stage: str, *, begin: BaseOperator, publish: BaseOperator) -> T
                 "append_env": True,
                 "full_refresh": FULL_REFRESH,
                 "dbt_cmd_flags": FLAGS,
+                # a window runs the same SQL 2,880 times a day: the UI has no copy of it, which saves a request a task
+                "should_store_compiled_sql": stage != AWAKE,
                 "trigger_rule": UNLESS_FAILED,
             },
         )
@@ -179,6 +181,7 @@ def memory_stage(stage: str, *, begin: BaseOperator, publish: BaseOperator) -> T
             append_env=True,
             install_deps=False,
             dbt_cmd_flags=FLAGS,
+            should_store_compiled_sql=stage != AWAKE,
         )
         models >> tests
     tests >> publish

@@ -65,6 +65,18 @@ def test_dbt_loads_once_for_the_same_arguments_and_again_after_a_change(tmp_path
     assert len(loads) == 4
 
 
+def test_a_graph_is_drawn_once_for_a_parse_and_anew_for_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    from dbt.compilation import Compiler
+
+    monkeypatch.setattr(Compiler, "compile", lambda self, manifest, add_test_edges=False: [manifest, add_test_edges])
+    kept.keep_graph()
+    compiler, one, other = Compiler(None), {"nodes": 1}, {"nodes": 1}
+    graph = compiler.compile(one)
+    assert compiler.compile(one) is graph
+    assert compiler.compile(other) is not graph
+    assert compiler.compile(one, add_test_edges=True) == [one, True]
+
+
 def test_what_is_kept_is_still_where_dbt_looks_for_it() -> None:
     from dbt_common.clients.jinja import template_cache
 
