@@ -398,6 +398,7 @@ def test_backups_keep_everything_else(backed_up, dsn):
     assert_equal(life)
 
 
+@pytest.mark.slow
 def test_a_backup_from_elsewhere_does_not_bring_it_back(backed_up, tmp_path, dsn):
     life, path, _ = backed_up
     elsewhere = tmp_path / "elsewhere.biomem.tar"
