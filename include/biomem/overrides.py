@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 IN_FORCE, CHANGES = "parameters", "changes"
 HEADER = """\
 # Parameters of this home that differ from dbt_project.yml. `biomem params --set NAME=VALUE` and the DAG what_if write
-# here; `biomem params --revert` takes the last change back. After editing by hand: `biomem rebuild`.
+# here; `biomem params --revert` takes the last change back. Each stage's next run builds it anew.
 """
 
 

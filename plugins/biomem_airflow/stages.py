@@ -12,7 +12,7 @@ from airflow.sdk.exceptions import AirflowRescheduleException
 from biomem.parameters import dbt_arguments
 from biomem.settings import Settings, load_settings
 from biomem.warehouse.connection import open_warehouse
-from biomem.warehouse.context import AWAKE, STAGES
+from biomem.warehouse.context import AWAKE, STAGES, is_whole_run
 from cosmos import DbtTaskGroup, ExecutionConfig, ProfileConfig, ProjectConfig, RenderConfig
 from cosmos import settings as cosmos_settings
 from cosmos.constants import DbtResourceType, ExecutionMode, InvocationMode, LoadMode, TestBehavior
@@ -25,6 +25,7 @@ from biomem_airflow.preload import parsed_manifest
 if TYPE_CHECKING:
     import os
 
+    import duckdb
     from airflow.sdk import Context
     from cosmos.dbt.graph import DbtNode
     from cosmos.hooks.subprocess import FullOutputSubprocessResult
@@ -33,13 +34,11 @@ if TYPE_CHECKING:
 MODELS = "models"
 PROFILE = "biological_memory"
 TARGET = "dev"
-# dbt's own full refresh builds a model for all agents; for one agent, the run's clock makes its memories new instead
 # nobody reads dbt's account of a run: the log and the results say it
 FLAGS = ["--no-write-json"]
 # how often a model of a sleeping stage asks whether the window under way is over, and for how long it lets windows pass
 LOOK_AGAIN_AFTER = timedelta(seconds=3)
 PATIENCE = timedelta(seconds=20)
-FULL_REFRESH = "{{ params.full_refresh and not params.agent_id }}"
 
 
 class _ParsedProject(AbstractDbtLocalBase):  # type: ignore[misc]
@@ -60,14 +59,16 @@ class _ParsedProject(AbstractDbtLocalBase):  # type: ignore[misc]
         cmd = [*cmd, *dbt_arguments(settings)]
         parsed = get_runner().manifest = parsed_manifest()
         if parsed is None:
+            with open_warehouse(settings, purpose=f"task {self.task_id}") as con:
+                cmd += self._refresh(con)
             return super().run_command(cmd, env, context, **kwargs)
         self._let_windows_pass(context)
         flags = self._generate_dbt_flags(self.project_dir, self.profile_config.profiles_yml_filepath)
         with tempfile.TemporaryDirectory() as scratch:
             paths = ["--target-path", f"{scratch}/target", "--log-path", f"{scratch}/logs"]
-            with open_warehouse(settings, purpose=f"task {self.task_id}"):
+            with open_warehouse(settings, purpose=f"task {self.task_id}") as con:
                 result = self.invoke_dbt(
-                    command=[*cmd, *flags, *paths],
+                    command=[*cmd, *self._refresh(con), *flags, *paths],
                     env={name: str(value) for name, value in env.items()},
                     cwd=self.project_dir,
                     context=context,
@@ -76,6 +77,9 @@ class _ParsedProject(AbstractDbtLocalBase):  # type: ignore[misc]
             self._handle_post_execution(scratch, context)
         self.handle_exception(result)
         return result
+
+    def _refresh(self, con: duckdb.DuckDBPyConnection) -> list[str]:
+        return []
 
     def _let_windows_pass(self, context: Context) -> None:
         """Between two tasks of a window the scheduler gives the slot to whoever waits; such a task gives it back here.
@@ -99,6 +103,10 @@ class RunModelOperator(_ParsedProject, DbtRunLocalOperator):  # type: ignore[mis
     def __init__(self, *, may_be_left_out: bool, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.may_be_left_out = may_be_left_out
+
+    def _refresh(self, con: duckdb.DuckDBPyConnection) -> list[str]:
+        # dbt's own full refresh is for all agents; for one agent, the run's clock makes its memories new instead
+        return ["--full-refresh"] if is_whole_run(con, self.dag_id) else []
 
 
 class TestModelsOperator(_ParsedProject, DbtTestLocalOperator):  # type: ignore[misc]
@@ -160,7 +168,6 @@ def memory_stage(stage: str, *, begin: BaseOperator, publish: BaseOperator) -> T
             ),
             operator_args={
                 "append_env": True,
-                "full_refresh": FULL_REFRESH,
                 "dbt_cmd_flags": FLAGS,
                 # a window runs the same SQL 2,880 times a day: the UI has no copy of it, which saves a request a task
                 "should_store_compiled_sql": stage != AWAKE,

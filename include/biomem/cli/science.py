@@ -54,7 +54,7 @@ def params(
 ) -> None:
     """Print every parameter of the model: value, unit, allowed range, meaning, source, science or engineering.
 
-    With --set or --revert, change them for this home; `biomem rebuild` then computes the memory with them.
+    --set and --revert change them for this home: each stage's next run builds it anew, `biomem rebuild` all at once.
     """
     from biomem.overrides import read_changes
     from biomem.parameters import load_parameters
@@ -98,7 +98,7 @@ def _change(here: Settings, pairs: list[str], reason: str | None, should_revert:
         adopt(here, dict(map(_pair, pairs)), at=at, by=by, reason=reason or "biomem params --set")
         own = read_overrides(here)
     console.print(f"{here.parameters_path}: {json.dumps(own)}", markup=False, highlight=False, soft_wrap=True)
-    console.print("`biomem rebuild` computes the memory with these parameters")
+    console.print("each stage is built anew with them by its next run; `biomem rebuild` does all of them now")
 
 
 def _pair(text: str) -> tuple[str, Any]:

@@ -82,7 +82,8 @@ def begin_stage(
         if rewind:
             con.execute("delete from raw.agent_clock where stage = ?", [stage])
         sequence = _next_sequence(con)
-        _write_context(con, stage, run_id, as_of, params_hash, agent_id, sequence)
+        is_whole = full_refresh and agent_id is None
+        _write_context(con, stage, run_id, as_of, params_hash, agent_id, sequence, is_whole)
         _write_clocks(con, stage, as_of, agent_id, full_refresh, sequence)
         agents = _count_agents_in_run(con, stage)
     message = f"{stage} as of {as_of.isoformat()} for {agents} agent(s)"
@@ -105,6 +106,21 @@ def complete_stage(con: duckdb.DuckDBPyConnection, stage: str, run_id: str) -> N
             "where stage = ? and is_in_run and begun_sequence = ?",
             [stage, context[1]],
         )
+        con.execute(
+            "update raw.run_context set built_params_hash = params_hash where stage = ? and agent_id is null", [stage]
+        )
+
+
+def has_other_parameters(con: duckdb.DuckDBPyConnection, stage: str, params_hash: str) -> bool:
+    """Whether the stage's models were built with other parameters than these: only a full refresh makes up for it."""
+    row = con.execute("select built_params_hash from raw.run_context where stage = ?", [stage]).fetchone()
+    return row is not None and row[0] not in (None, params_hash)
+
+
+def is_whole_run(con: duckdb.DuckDBPyConnection, stage: str) -> bool:
+    """Whether the run that the stage is in builds its models anew."""
+    row = con.execute("select is_whole from raw.run_context where stage = ?", [stage]).fetchone()
+    return bool(row and row[0])
 
 
 def _has_begun(con: duckdb.DuckDBPyConnection, stage: str) -> bool:
@@ -150,6 +166,7 @@ def _write_context(
     params_hash: str,
     agent_id: str | None,
     sequence: int,
+    is_whole: bool,
 ) -> None:
     # what the last published run has left was touched since, by a run that was not published or not to its end
     con.execute(
@@ -160,9 +177,10 @@ def _write_context(
     con.execute(
         """
         insert into raw.run_context
-            (stage, run_id, as_of, params_hash, agent_id, sequence, all_agents_as_of)
+            (stage, run_id, as_of, params_hash, agent_id, sequence, all_agents_as_of, is_whole)
         select
-            $stage, $run_id, coalesce(all_agents_as_of, $as_of), $params_hash, $agent_id, $sequence, all_agents_as_of
+            $stage, $run_id, coalesce(all_agents_as_of, $as_of), $params_hash, $agent_id, $sequence, all_agents_as_of,
+            $is_whole
         from (
             select case when $agent_id is null then $as_of
                 else (select all_agents_as_of from raw.run_context where stage = $stage)
@@ -175,6 +193,7 @@ def _write_context(
             agent_id = excluded.agent_id,
             sequence = excluded.sequence,
             all_agents_as_of = excluded.all_agents_as_of,
+            is_whole = excluded.is_whole,
             project_hash = null,
             is_tested = null
         """,
@@ -185,6 +204,7 @@ def _write_context(
             "params_hash": params_hash,
             "agent_id": agent_id,
             "sequence": sequence,
+            "is_whole": is_whole,
         },
     )
 

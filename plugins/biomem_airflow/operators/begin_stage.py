@@ -10,7 +10,7 @@ from airflow.sdk.exceptions import AirflowSkipException, DownstreamTasksSkipped
 from biomem.parameters import load_parameters, params_hash
 from biomem.settings import load_settings
 from biomem.warehouse.connection import open_warehouse
-from biomem.warehouse.context import AWAKE, begin_stage
+from biomem.warehouse.context import AWAKE, begin_stage, has_other_parameters
 from biomem.warehouse.economy import Build, is_idle, plan_stage, project_hash
 from biomem.warehouse.publish import Run, publish_heartbeat
 
@@ -32,7 +32,8 @@ class BeginStageOperator(BaseOperator):
     Skips the stage when the instant lies before what was computed already (the message then points to
     `rebuild_memory`), and a sleep stage while `short_term_memory` has never run. Leaves out what would come out the
     same: a window in which nothing is new or in mind (a heartbeat is published instead), views that stand, and tests
-    that have passed within the hour.
+    that have passed within the hour. After a change of parameters a run of all agents is a full refresh: the state
+    follows from the log and the parameters, not from when they were changed.
 
     :param stage: short_term_memory, consolidation, nightly_decay or weekly_homeostasis
     :param as_of: up to when to compute (ISO 8601)
@@ -71,8 +72,9 @@ class BeginStageOperator(BaseOperator):
                 self.log.info("nothing is new and nothing in mind: the rest of the window is left out")
                 begun, left_out = {"as_of": self.as_of, "agents": 0, "sequence": 0}, downstream
             else:
-                begun = self._begin(con, build, context["run_id"])
-                plan = plan_stage(con, self.stage, build, is_whole=as_flag(self.full_refresh))
+                is_whole = as_flag(self.full_refresh) or self._is_outdated(con, build)
+                begun = self._begin(con, build, context["run_id"], is_whole=is_whole)
+                plan = plan_stage(con, self.stage, build, is_whole=is_whole)
                 left_out = downstream & (plan.views | ({TESTS} if plan.is_tested else set()))
                 self.log.info("stands as it is: %s", ", ".join(sorted(left_out)) or "nothing")
         if left_out:
@@ -92,7 +94,13 @@ class BeginStageOperator(BaseOperator):
         run = Run(run_id, self.stage, as_of, build.params_hash)
         return publish_heartbeat(con, run, dsn=conninfo(self.target_conn_id))
 
-    def _begin(self, con: duckdb.DuckDBPyConnection, build: Build, run_id: str) -> dict[str, Any]:
+    def _is_outdated(self, con: duckdb.DuckDBPyConnection, build: Build) -> bool:
+        if self.agent_id or not has_other_parameters(con, self.stage, build.params_hash):
+            return False
+        self.log.info("the parameters have changed since this stage was built: its models are built anew")
+        return True
+
+    def _begin(self, con: duckdb.DuckDBPyConnection, build: Build, run_id: str, *, is_whole: bool) -> dict[str, Any]:
         start = begin_stage(
             con,
             self.stage,
@@ -100,7 +108,7 @@ class BeginStageOperator(BaseOperator):
             as_of=as_instant(self.as_of),
             params_hash=build.params_hash,
             agent_id=self.agent_id or None,
-            full_refresh=as_flag(self.full_refresh),
+            full_refresh=is_whole,
         )
         if start.status != "ready":
             raise AirflowSkipException(start.message)

@@ -11,11 +11,12 @@ import pytest
 from airflow.sdk.exceptions import AirflowSkipException
 from airflow.sdk.observability import stats
 from biomem.errors import ConfigurationError, SourceError
-from biomem.parameters import load_parameters, params_hash
+from biomem.parameters import adopt, load_parameters, params_hash
 from biomem.settings import load_settings
 from biomem.source import dsn as dsn_module
 from biomem.source.watermark import complete_as_of
 from biomem.warehouse.connection import open_warehouse
+from biomem.warehouse.context import complete_stage, is_whole_run
 from biomem.warehouse.economy import Build, plan_stage, project_hash
 from biomem.warehouse.target_schema import ensure_target_schema
 from biomem_airflow.dag_defaults import pulls
@@ -252,6 +253,31 @@ def test_an_idle_window_leaves_a_heartbeat_and_no_other_trace(airflow_env, pg):
     # whoever put the target back to an earlier state gets a whole window
     pg.execute("delete from memory.runs where run_id = 'manual__1'")
     assert begin(later.isoformat())["sequence"] > 0
+
+
+def test_after_a_change_of_parameters_a_stage_is_built_anew_until_a_run_is_completed(airflow_env):
+    def is_whole(run_id, **options):
+        with open_warehouse(airflow_env) as con:
+            begin(**options)
+            con.execute("update raw.run_context set run_id = ?", [run_id])
+            return is_whole_run(con, "short_term_memory")
+
+    def complete(run_id):
+        with open_warehouse(airflow_env) as con:
+            complete_stage(con, "short_term_memory", run_id)
+
+    pull()
+    with open_warehouse(airflow_env) as con:
+        agents = [agent for (agent,) in con.execute("select agent_id from raw.agents").fetchall()]
+    assert not is_whole("first")
+    complete("first")
+    adopt(airflow_env, {"forgetting_threshold": 0.5}, at=datetime.now(timezone.utc), by="ada", reason="a try")
+    assert not is_whole("of one agent", agent_id=agents[0])
+    complete("of one agent")
+    assert is_whole("dies")
+    assert is_whole("second")
+    complete("second")
+    assert not is_whole("third")
 
 
 def test_a_connection_of_another_type_is_refused(monkeypatch):
