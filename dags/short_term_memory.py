@@ -1,7 +1,8 @@
 """
 ### Short-term memory
 Every 30 seconds: takes what was written to the source since the last window, folds it into each memory's trace, closes
-the windows that have ended, and publishes what is in working memory now.
+the windows that have ended, and publishes what is in working memory now. A source with `wake_up` starts a window as
+soon as something is committed to it; what it does not tell of, the next 30 seconds bring.
 
 One pull per source of `source.yml`. A source that is down is tried twice more within seconds; then the window goes on
 with the others, the run is marked as failed by `all_pulled`, and the next window's pull makes up for it. When none can
@@ -22,7 +23,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from airflow.providers.standard.operators.empty import EmptyOperator
-from airflow.sdk import DAG, Asset, DeltaDataIntervalTimetable
+from airflow.sdk import DAG, Asset
 from biomem_airflow.alerts import deadline
 from biomem_airflow.dag_defaults import (
     PULL_RETRIES,
@@ -32,6 +33,7 @@ from biomem_airflow.dag_defaults import (
     pulls,
     stage_params,
     task_defaults,
+    window_schedule,
 )
 from biomem_airflow.operators.begin_stage import BeginStageOperator
 from biomem_airflow.operators.duckdb_to_postgres import DuckDBToPostgresOperator
@@ -44,7 +46,7 @@ WINDOW = timedelta(seconds=30)
 with DAG(
     STAGE,
     dag_display_name="Short-term memory: every 30 seconds",
-    schedule=DeltaDataIntervalTimetable(WINDOW),
+    schedule=window_schedule(WINDOW),
     deadline=deadline(WINDOW),
     start_date=START_DATE,
     catchup=False,

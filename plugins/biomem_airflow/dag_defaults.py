@@ -5,13 +5,22 @@ from __future__ import annotations
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from airflow.sdk import CronTriggerTimetable, Param
+from airflow.sdk import (
+    Asset,
+    AssetOrTimeSchedule,
+    AssetWatcher,
+    CronTriggerTimetable,
+    DeltaDataIntervalTimetable,
+    Param,
+)
 from biomem.errors import BiomemError
 from biomem.parameters import load_parameters
 from biomem.settings import load_settings
 from biomem.source.mapping import load_sources
+from biomem.source.wake_up import channel
 
 from biomem_airflow.links import page
+from biomem_airflow.triggers.source_written import SourceWrittenTrigger
 
 POOL = "duckdb_writer"
 OWNER = "memory"
@@ -19,9 +28,13 @@ OWNER = "memory"
 TESTS = "test"
 UNLESS_FAILED = "none_failed_min_one_success"
 
-# Which instant a run computes: the form's, else the end of the run's window, else the moment it was due
-# (a run started by hand without a date has no window, and then not even the name)
-_DUE_AT = "(data_interval_end if data_interval_end is defined else dag_run.run_after).isoformat()"
+# Which instant a run computes: the form's, else the end of the run's window, else the moment it was due (a run started
+# by hand without a date has no window, and then not even the name). A run that a source woke computes what had come in
+# when it started: it may have waited for the run before it.
+_DUE_AT = (
+    "(data_interval_end if data_interval_end is defined"
+    " else dag_run.start_date if dag_run.run_type == 'asset_triggered' else dag_run.run_after).isoformat()"
+)
 DUE_AT = f"{{{{ {_DUE_AT} }}}}"
 AS_OF = f"{{{{ params.as_of or {_DUE_AT} }}}}"
 AGENT_ID = "{{ params.agent_id or '' }}"
@@ -71,6 +84,23 @@ def pulls() -> list[dict[str, Any]]:
     except BiomemError:
         names = [None]
     return [{"source_name": name, "with_accesses": number == 0} for number, name in enumerate(names)]
+
+
+def window_schedule(window: timedelta) -> AssetOrTimeSchedule | DeltaDataIntervalTimetable:
+    """Return the schedule of the windows: by the clock, and besides as soon as a source that wakes is written.
+
+    Airflow keeps one request for a run while another one works, however many notifications come.
+    """
+    by_clock = DeltaDataIntervalTimetable(window)
+    try:
+        channels = sorted({channel(source) for source in load_sources(load_settings()) if source.wake_up})
+    except BiomemError:
+        # the pull says what is wrong with the mapping
+        channels = []
+    if not channels:
+        return by_clock
+    watcher = AssetWatcher("source_written", SourceWrittenTrigger(conn_id="memory_source", channels=channels))
+    return AssetOrTimeSchedule(timetable=by_clock, assets=[Asset("memory/source", watchers=[watcher])])
 
 
 def owner_links() -> dict[str, str]:

@@ -205,9 +205,21 @@ def test_no_dag_changes_from_parse_to_parse(all_dags: dict[str, DAG]) -> None:
     [
         ({"params": {"as_of": "2026-05-31T20:30:00Z"}, "data_interval_end": NIGHT}, "2026-05-31T20:30:00Z"),
         ({"params": {"as_of": None}, "data_interval_end": NIGHT}, "2026-06-01T02:00:00+00:00"),
-        ({"params": {"as_of": None}, "dag_run": SimpleNamespace(run_after=NIGHT)}, "2026-06-01T02:00:00+00:00"),
+        (
+            {"params": {"as_of": None}, "dag_run": SimpleNamespace(run_type="manual", run_after=NIGHT)},
+            "2026-06-01T02:00:00+00:00",
+        ),
+        (
+            {
+                "params": {"as_of": None},
+                "dag_run": SimpleNamespace(
+                    run_type="asset_triggered", run_after=NIGHT - timedelta(seconds=4), start_date=NIGHT
+                ),
+            },
+            "2026-06-01T02:00:00+00:00",
+        ),
     ],
-    ids=["of the form", "of the schedule", "of the moment it was started by hand"],
+    ids=["of the form", "of the schedule", "of the moment it was started by hand", "of its start, when woken"],
 )
 def test_a_run_computes_the_instant(dags: dict[str, DAG], context: dict[str, Any], as_of: str) -> None:
     for dag in dags.values():

@@ -39,7 +39,7 @@ def cursor(
     from biomem.source.cursors import xid8_column
     from biomem.source.mapping import LOGICAL_SLOT, XID8_COLUMN
 
-    with _chosen(ctx, source) as (chosen, dsn):
+    with chosen_source(ctx, source) as (chosen, dsn):
         if chosen.cursor == XID8_COLUMN:
             if print_ddl:
                 typer.echo(xid8_column.ddl(chosen), nl=False)
@@ -72,7 +72,7 @@ def slot_create(
     from biomem.source.cursors.slots import create_slot
     from biomem.source.reading import describe_source
 
-    with _chosen(ctx, source) as (chosen, dsn):
+    with chosen_source(ctx, source) as (chosen, dsn):
         _print(create_slot(describe_source(_slotted(chosen), dsn), dsn, unbounded=unbounded).describe())
 
 
@@ -81,7 +81,7 @@ def slot_status(ctx: typer.Context, source: SourceName = None) -> None:
     """How much of its log the server keeps for the slot."""
     from biomem.source.cursors.slots import slot_name, slot_state
 
-    with _chosen(ctx, source) as (chosen, dsn):
+    with chosen_source(ctx, source) as (chosen, dsn):
         state = slot_state(_slotted(chosen), dsn)
         if state is None:
             raise SourceError(
@@ -95,13 +95,13 @@ def slot_drop(ctx: typer.Context, source: SourceName = None) -> None:
     """Remove the slot and its publication, so that the server keeps nothing any more."""
     from biomem.source.cursors.slots import drop_slot, slot_name
 
-    with _chosen(ctx, source) as (chosen, dsn):
+    with chosen_source(ctx, source) as (chosen, dsn):
         gone = drop_slot(chosen, dsn)
         _print(f"slot {slot_name(chosen)}: {'dropped' if gone else 'there was none'}")
 
 
 @contextmanager
-def _chosen(ctx: typer.Context, name: str | None) -> Iterator[tuple[SourceTable, str]]:
+def chosen_source(ctx: typer.Context, name: str | None) -> Iterator[tuple[SourceTable, str]]:
     """The source of that name, or the only one, and where it lies."""
     from biomem.demo.postgres import connections
     from biomem.source.mapping import choose_source

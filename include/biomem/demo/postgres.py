@@ -153,6 +153,20 @@ def is_running(settings: Settings) -> bool:
     return _Server(settings.postgres_dir).process() is not None
 
 
+def revive(settings: Settings) -> bool:
+    """Start the home's embedded PostgreSQL again when it has died; return whether it had.
+
+    For a user of the server (see `embedded`): its connection strings hold. What was committed is recovered.
+    Raises ServiceError when it cannot be started.
+    """
+    server = _Server(settings.postgres_dir)
+    if server.process() is not None:
+        return False
+    with _open_lock(settings.postgres_dir.parent / "postgres.lock") as gate, _held(gate):
+        server.start()
+    return True
+
+
 @contextlib.contextmanager
 def connections(settings: Settings) -> Iterator[Connections]:
     """Yield checked connection strings: those of the environment, or the embedded PostgreSQL where it names none.
@@ -218,9 +232,10 @@ class _Server:
             if not (self.data / "PG_VERSION").exists():
                 self._create(owner)
             self._check_version()
-            # a pid file survives kill -9, and PostgreSQL refuses to start when another program has that pid by now
+            # its files with a pid survive kill -9, and PostgreSQL refuses to start when that pid is alive: another
+            # program's by now, or what is left of the killed one until its parent looks
             self.pid_file.unlink(missing_ok=True)
-            self._configure(owner)
+            (self._configure(owner) / f"{SOCKET_NAME}.lock").unlink(missing_ok=True)
             self._launch(owner)
         except OSError as error:
             raise ServiceError(_cannot_write(self.root, error)) from error
@@ -298,12 +313,14 @@ class _Server:
                 " name another place with --home, or move that folder away"
             )
 
-    def _configure(self, owner: pwd.struct_passwd) -> None:
+    def _configure(self, owner: pwd.struct_passwd) -> Path:
+        """Write the server's settings; returns the folder of its socket."""
         socket_dir = self._socket_dir(owner)
         path = self.data / "biomem.conf"
         path.write_text(CONFIGURATION.format(socket_dir=socket_dir, shared_buffers=_shared_buffers()))
         if os.geteuid() == 0:
             os.chown(path, owner.pw_uid, owner.pw_gid)
+        return socket_dir
 
     def _socket_dir(self, owner: pwd.struct_passwd) -> Path:
         """Return a folder for the socket: beside the data, or where the path is too long for a socket, a short one."""

@@ -12,6 +12,7 @@ Without a file there is one source, its columns found by their names. With one (
         agent_id: pepys              # for a table without such a column
         reconcile_every: 20          # polls between two comparisons of all keys
         cursor: xmin_window          # or xid8_column with cursor_column, or logical_slot with slot
+        wake_up: false               # true: what is committed is taken in at once (`biomem source wake-up`)
       recalls:
         kind: access_log             # accesses to memories, beside the target's memory.access_log
         table: app.recalls
@@ -69,7 +70,7 @@ REQUIRED = {
     MEMORIES: ("memory_id", "content", "occurred_at"),
     ACCESS_LOG: ("access_id", "memory_id", "accessed_at"),
 }
-SETTINGS = ("kind", "table", "columns", "agent_id", "reconcile_every", "cursor", "cursor_column", "slot")
+SETTINGS = ("kind", "table", "columns", "agent_id", "reconcile_every", "cursor", "cursor_column", "slot", "wake_up")
 
 
 class _Loader(yaml.SafeLoader):
@@ -104,7 +105,7 @@ class SourceTable:
 
     `columns` holds the mapped ones by our names; the rest are found by `SYNONYMS[kind]`. `cursor` is one of `CURSORS`:
     `cursor_column` is set with `xid8_column` and only then; `slot` may be set with `logical_slot`, None leaves its
-    name to the cursor.
+    name to the cursor. `wake_up` says that a trigger on the table tells when it was written (`biomem.source.wake_up`).
     """
 
     name: str
@@ -117,6 +118,7 @@ class SourceTable:
     cursor: str = XMIN_WINDOW
     cursor_column: str | None = None
     slot: str | None = None
+    wake_up: bool = False
 
     @property
     def label(self) -> str:
@@ -188,6 +190,9 @@ def _read_source(name: str, entry: Any, where: str) -> SourceTable:
     every = entry.get("reconcile_every", RECONCILE_EVERY)
     if not isinstance(every, int) or isinstance(every, bool) or every < 1:
         raise ConfigurationError(f"{where}: reconcile_every must be a whole number of at least 1, got {every!r}")
+    wake_up = entry.get("wake_up", False)
+    if not isinstance(wake_up, bool):
+        raise ConfigurationError(f"{where}: wake_up must be true or false, got {wake_up!r}")
     # a log is only added to, which the window sees at no cost
     cursor = _choose(entry, "cursor", CURSORS if kind == MEMORIES else (XMIN_WINDOW,), where)
     schema, table = split_table(entry["table"])
@@ -202,6 +207,7 @@ def _read_source(name: str, entry: Any, where: str) -> SourceTable:
         cursor=cursor,
         cursor_column=_of_cursor(entry, "cursor_column", XID8_COLUMN, cursor, where, CURSOR_COLUMN),
         slot=_read_slot(entry, cursor, where),
+        wake_up=wake_up,
     )
 
 

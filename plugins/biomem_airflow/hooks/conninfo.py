@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from airflow.sdk import BaseHook
 from biomem.errors import ConfigurationError
 from biomem.source.dsn import conninfo_from_parts
+
+if TYPE_CHECKING:
+    from airflow.sdk import Connection
 
 
 def conninfo(conn_id: str) -> str:
@@ -13,7 +18,15 @@ def conninfo(conn_id: str) -> str:
     A unix socket stands in the extra as `{"host": "/run/postgresql"}`, beside any other libpq keyword (`sslmode`).
     Raises ConfigurationError when the connection is of another type.
     """
-    connection = BaseHook.get_connection(conn_id)
+    return _of(conn_id, BaseHook.get_connection(conn_id))
+
+
+async def async_conninfo(conn_id: str) -> str:
+    """The same for Airflow's triggerer, which must not be kept waiting."""
+    return _of(conn_id, await BaseHook.aget_connection(conn_id))
+
+
+def _of(conn_id: str, connection: Connection) -> str:
     if connection.conn_type not in ("postgres", "postgresql"):
         raise ConfigurationError(f"connection {conn_id!r} is of type {connection.conn_type!r}; it must be postgres")
     return conninfo_from_parts(

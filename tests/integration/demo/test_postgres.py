@@ -14,7 +14,7 @@ import psutil
 import psycopg
 import pytest
 from biomem.demo import postgres as embedding
-from biomem.demo.postgres import connections, embedded, is_running
+from biomem.demo.postgres import connections, embedded, is_running, revive
 from biomem.errors import ServiceError, SourceError
 from biomem.settings import load_settings
 
@@ -139,6 +139,19 @@ def test_a_killed_server_recovers(settings):
     assert (settings.postgres_dir / "data" / "postmaster.pid").exists()
     with embedded(settings) as server:
         assert answer(server.dsn(), "select n from kept") == 7
+
+
+def test_a_server_that_was_killed_under_its_users_is_revived_and_their_connection_strings_hold(settings):
+    with embedded(settings) as server:
+        dsn = server.dsn()
+        assert not revive(settings)
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            connection.execute("create table held as select 7 as n")
+            # nobody waits for it: it stays a zombie, whose pid is alive
+            embedding._Server(settings.postgres_dir).process().kill()
+            assert revive(settings)
+        assert answer(dsn, "select n from held") == 7
+    assert not is_running(settings)
 
 
 def test_a_pid_file_that_names_another_program_does_not_count(settings):

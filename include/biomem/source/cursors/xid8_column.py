@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from biomem.errors import SourceError
+from biomem.source.ddl import commented, object_name
 from biomem.source.dsn import connect
 from biomem.source.scanner import query
 from biomem.source.watermark import Mark, scalar
@@ -76,9 +77,9 @@ def ddl(source: SourceTable) -> str:
     """
     column = quote_identifier(source.cursor_column or "")
     table = f"{quote_identifier(source.schema)}.{quote_identifier(source.table)}"
-    function = f"{quote_identifier(source.schema)}.{quote_identifier(_name(source, 'mark'))}"
+    function = f"{quote_identifier(source.schema)}.{quote_identifier(object_name(source, 'mark'))}"
     return f"""\
--- cursor xid8_column of source {_comment(source.name)}: {_comment(source.label)}
+-- cursor xid8_column of source {commented(source.name)}: {commented(source.label)}
 begin;
 alter table {table} add column if not exists {column} xid8 default pg_current_xact_id();
 create or replace function {function}() returns trigger language plpgsql as $biomem$
@@ -87,12 +88,12 @@ begin
     return new;
 end
 $biomem$;
-create or replace trigger {quote_identifier(_name(source, "trigger"))}
+create or replace trigger {quote_identifier(object_name(source, "trigger"))}
     before insert or update on {table} for each row execute function {function}();
-alter table {table} enable always trigger {quote_identifier(_name(source, "trigger"))};
+alter table {table} enable always trigger {quote_identifier(object_name(source, "trigger"))};
 commit;
 -- outside a transaction, so that writers need not wait
-create index concurrently if not exists {quote_identifier(_name(source, "index"))} on {table} ({column});
+create index concurrently if not exists {quote_identifier(object_name(source, "index"))} on {table} ({column});
 """
 
 
@@ -132,13 +133,3 @@ def check(source: SourceTable, dsn: str) -> list[str]:
     if not has_index:
         missing.append(f"an index on {source.cursor_column!r}: without it every poll scans the table")
     return missing
-
-
-def _name(source: SourceTable, what: str) -> str:
-    # PostgreSQL cuts names at 63 bytes
-    table = source.table.encode()[:40].decode(errors="ignore")
-    return f"biomem_{table}_{what}"
-
-
-def _comment(text: str) -> str:
-    return " ".join(text.split())

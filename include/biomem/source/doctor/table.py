@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from biomem.errors import SourceError
+from biomem.source import wake_up
 from biomem.source.columns import find_columns, plan_accesses, plan_columns, read_column
 from biomem.source.cursors import xid8_column
 from biomem.source.cursors.slots import slot_name, slot_state
@@ -51,6 +52,8 @@ def examine_table(
     yield from _zoneless(values, zone)
     yield from examine_rows(con, source, shape, values, plan.select_list, relation.rows)
     yield _cursor(dsn, source, relation)
+    if source.wake_up:
+        yield examine_wake_up(con, source)
 
 
 def recommend(source: SourceTable, rows: int, kind: str) -> Finding:
@@ -83,6 +86,19 @@ def _cursor(dsn: str, source: SourceTable, relation: Relation) -> Finding:
         fix = "the next pull makes it anew and reads the whole table; pull more often, or raise max_slot_wal_keep_size"
         return Finding("cursor", WARN if state.is_lost else OK, state.describe(), fix if state.is_lost else None)
     return recommend(source, relation.rows, relation.kind)
+
+
+def examine_wake_up(con: psycopg.Connection[tuple[Any, ...]], source: SourceTable) -> Finding:
+    """Whether the table wakes the pipeline as its mapping says; without it the schedule takes everything in."""
+    lacks = wake_up.find_problem(con, source)
+    if lacks is None:
+        return Finding("wake-up", OK, f"what is committed is told on channel {wake_up.channel(source)}")
+    text = f"`wake_up` is on and nothing wakes: {lacks}. What is committed waits for its window, 30 s at most"
+    fix = (
+        f"let the table's owner run what `biomem source wake-up --print-ddl --source {source.name}` prints, or take "
+        "`wake_up` out of source.yml"
+    )
+    return Finding("wake-up", FIX, text, fix)
 
 
 def _read_from(ours: str, column: Column, value: Value) -> str:
