@@ -149,6 +149,9 @@ def test_a_server_that_was_killed_under_its_users_is_revived_and_their_connectio
             connection.execute("create table held as select 7 as n")
             # nobody waits for it: it stays a zombie, whose pid is alive
             embedding._Server(settings.postgres_dir).process().kill()
+            until = time.monotonic() + 10
+            while is_running(settings) and time.monotonic() < until:
+                time.sleep(0.01)
             assert revive(settings)
         assert answer(dsn, "select n from held") == 7
     assert not is_running(settings)
