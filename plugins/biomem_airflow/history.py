@@ -75,12 +75,15 @@ def prune_publications(dsn: str, before: datetime) -> int:
     """Delete publications before an instant from memory.runs; returns how many.
 
     The last of each stage stays, and the last that changed each table: by that the warehouse knows the target again.
+    None before the first publication has made schema `memory`.
     Raises PublishError when PostgreSQL refuses, SourceError when it cannot be reached.
     """
     import psycopg
 
     try:
         with connect(dsn) as pg:
+            if pg.execute("select to_regclass('memory.runs') is null").fetchone() == (True,):
+                return 0
             return pg.execute(
                 """
                 delete from memory.runs as runs

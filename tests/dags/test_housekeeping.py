@@ -63,6 +63,10 @@ def test_housekeeping_keeps_nobody_from_the_warehouse_while_it_prunes(all_dags: 
     assert as_of.render({"data_interval_end": NOW}) == NOW.isoformat()
 
 
+def test_before_the_first_publication_there_is_nothing_to_prune(dsn: str) -> None:
+    assert history.prune_publications(dsn, NOW) == 0
+
+
 def test_old_publications_go_but_not_those_by_which_the_warehouse_knows_the_target(dsn: str) -> None:
     ensure_target_schema(dsn)
     with psycopg.connect(dsn, autocommit=True) as pg:
