@@ -57,6 +57,7 @@ def preload() -> None:
     settings = load_settings()
     kept.keep_dbt_loads(settings)
     kept.keep_graph()
+    kept.keep_schema()
     parse()
     _rehearse(settings)
     # what Airflow looks up only once for the DAG files, plugins and connections, is inherited too

@@ -77,6 +77,20 @@ def test_a_graph_is_drawn_once_for_a_parse_and_anew_for_another(monkeypatch: pyt
     assert compiler.compile(one, add_test_edges=True) == [one, True]
 
 
+def test_dbt_makes_every_schema_but_the_one_that_every_database_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    from dbt.adapters.duckdb.relation import DuckDBRelation
+    from dbt.task.runnable import GraphRunnableTask
+
+    made: list[Any] = []
+    monkeypatch.setattr(GraphRunnableTask, "create_schemas", lambda self, adapter, required: made.extend(required))
+    kept.keep_schema()
+    main, other = (DuckDBRelation.create(database="warehouse", schema=name) for name in ("main", "other"))
+    GraphRunnableTask.create_schemas(None, None, {main})  # type: ignore[arg-type]
+    assert made == []
+    GraphRunnableTask.create_schemas(None, None, {main, other})  # type: ignore[arg-type]
+    assert made == [other]
+
+
 def test_what_is_kept_is_still_where_dbt_looks_for_it() -> None:
     from dbt_common.clients.jinja import template_cache
 
