@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from biomem.errors import ConfigurationError
 from biomem.parameters import dbt_arguments
 from biomem.settings import load_settings
+from biomem.source.encoding import text_arousal
 
 from biomem_airflow import kept, manifest
 
@@ -41,9 +42,11 @@ MODULES = (
     "multiprocessing.dummy",
     "psycopg",
     "pyarrow",
+    "pyarrow.dataset",
     "biomem.source.pull",
     "biomem.warehouse.publish",
 )
+ONE_MODEL = "stg_clock"
 PARSED = ("partial_parse.msgpack", "manifest.json")
 
 # what `parse` has read in this process or in the one that it was forked from, and how new the project was then
@@ -60,6 +63,8 @@ def preload() -> None:
     kept.keep_schema()
     parse()
     _rehearse(settings)
+    # reads its lexicon
+    text_arousal("")
     # what Airflow looks up only once for the DAG files, plugins and connections, is inherited too
     kept.keep_dags(settings)
 
@@ -99,7 +104,7 @@ def _rehearse(settings: Settings) -> None:
     parsed = parsed_manifest()
     with tempfile.TemporaryDirectory() as scratch:
         paths = ["--target-path", f"{scratch}/target", "--log-path", f"{scratch}/logs"]
-        command = ["--quiet", "list", *dbt_arguments(settings), *_options(settings), *paths]
+        command = ["--quiet", "list", "--select", ONE_MODEL, *dbt_arguments(settings), *_options(settings), *paths]
         dbtRunner(manifest=parsed).invoke(command)
     for macro in parsed.macros.values() if parsed else ():
         template_cache.get_node_template(macro)
