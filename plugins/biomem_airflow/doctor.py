@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 from biomem import __version__
-from biomem.demo.postgres import connections
+from biomem.demo.postgres import connections, is_running
 from biomem.errors import BiomemError
 from biomem.source.doctor.findings import FIX, OK, WARN, Examination, Finding
 from biomem.source.dsn import connect, normalise, place
@@ -69,6 +69,9 @@ def _databases(settings: Settings) -> Iterator[dict[str, str]]:
         source = normalise(settings.source_dsn)
         yield {"source": source, "target": normalise(settings.target_dsn) if settings.target_dsn else source}
         return
+    if supervisor.running(settings) is not None and not is_running(settings):
+        yield {}  # told with Airflow's parts; to connect would start it, which is the supervisor's to do
+        return
     with connections(settings) as dsns:
         yield {"source": dsns.source_dsn, "target": dsns.target_dsn}
 
@@ -83,6 +86,12 @@ def _airflow(settings: Settings) -> Iterator[Finding]:
             yield Finding("supervisor", WARN, "Airflow is not running here", "run `biomem up`, if it should")
         return
     yield Finding("supervisor", OK, f"process {local.supervisor_pid} at {local.url}")
+    if not is_running(settings):
+        log = settings.postgres_dir / "server.log"
+        text = f"the embedded PostgreSQL, which Airflow's database is in, has died; {log} says why"
+        fix = "the supervisor starts it again within seconds: look again; if it stays so, `biomem down` and `biomem up`"
+        yield Finding("postgres", FIX, text, fix)
+        return
     for child in local.children:
         if child.is_running():
             continue

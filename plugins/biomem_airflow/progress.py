@@ -45,7 +45,9 @@ class Progress:
         if self._status is not None:
             self._status.update(escape(text))
         else:
-            self._console.print(f"[{time.monotonic() - self._begun:6.1f} s] {text}", markup=False, highlight=False)
+            self._console.print(
+                f"[{time.monotonic() - self._begun:6.1f} s] {text}", markup=False, highlight=False, soft_wrap=True
+            )
 
     def say(self, text: str) -> None:
         """Print a line that stays."""

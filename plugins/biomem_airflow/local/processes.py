@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
 POLL_S = 0.05
@@ -91,6 +91,17 @@ def end(children: Sequence[Child], *, patience_s: float) -> None:
         _signal(process.pid, signal.SIGKILL)
     psutil.wait_procs(left, timeout=5)
     _reap(children)
+
+
+def stopped(children: Iterable[Child]) -> list[psutil.Process]:
+    """Return the processes of the children's sessions that are stopped (SIGSTOP), in no order."""
+    leaders = {child.pid for child in children}
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
+            if os.getsid(process.pid) in leaders and process.status() == psutil.STATUS_STOPPED:
+                found.append(process)
+    return found
 
 
 def _signal(pid: int, number: signal.Signals) -> None:

@@ -16,18 +16,20 @@ import signal
 import sys
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+import psutil
+from biomem.demo.postgres import embedded, is_running, revive
 from biomem.errors import ServiceError
 
 from biomem_airflow import environment as env
 from biomem_airflow import manifest
 from biomem_airflow.local import metadata, processes
 from biomem_airflow.local.api import COMPONENTS, AirflowApi
+from biomem_airflow.local.watch import STOPPED_S, Revivals, StoppedProcesses
 
 if TYPE_CHECKING:
     from biomem.demo.postgres import Connections
@@ -40,7 +42,6 @@ BYTES_NEEDED = 500 * 1024**2  # Airflow's database, logs and a warehouse of some
 START_TIMEOUT_S = 300.0
 PATIENCE_S = 3.0
 POLL_S = 0.25
-REVIVALS = 5  # of one service, before `biomem up` gives up
 LOG_BYTES = 10 * 1024**2
 
 Progress = Callable[[str], None]
@@ -91,14 +92,16 @@ def airflow(
 
 
 def serve(settings: Settings, port_choice: env.Ports, connections: Connections, *, tell: Progress) -> None:
-    """Run Airflow, its DAGs by their schedules, until interrupted; a service that dies is started again.
+    """Run Airflow, its DAGs by their schedules, until interrupted.
 
-    Raises ServiceError as `airflow` does, and when a service does not stay up.
+    What dies is started again, PostgreSQL too; what was stopped and is not continued is killed, so that Airflow tries
+    its task again. Raises ServiceError as `airflow` does, and when a service does not stay up.
     """
     with _services(settings, port_choice, connections, scheduled=True, tell=tell) as services:
         tell(f"Airflow runs at {services.describe().url}")
         while True:
             services.revive(tell)
+            services.end_stopped(tell)
             services.shorten_logs()
             time.sleep(1)
 
@@ -124,7 +127,8 @@ class _Services:
         self._url = url
         self._variables = variables
         self._children: dict[str, processes.Child] = {}
-        self._revivals: Counter[str] = Counter()
+        self._revivals = Revivals()
+        self._stopped = StoppedProcesses()
         self._is_ready = False
 
     def start(self) -> None:
@@ -144,15 +148,23 @@ class _Services:
 
     def revive(self, tell: Progress) -> None:
         """Start again what has died; Airflow makes up for what was missed. Raises ServiceError when that is in vain."""
+        self._revive_postgres(tell)
         for service, child in list(self._children.items()):
             if child.is_running():
                 continue
-            if self._revivals[service] == REVIVALS:
+            if self._revivals.are_in_vain(service, time.monotonic()):
                 raise ServiceError(f"Airflow's {service} dies again and again; {child.log} ends with:\n{child.tail()}")
-            self._revivals[service] += 1
             tell(f"Airflow's {service} has died and is started again; see {child.log}")
             processes.end([child], patience_s=0)
             self._start(service)
+
+    def end_stopped(self, tell: Progress) -> None:
+        """Kill what has been stopped for long."""
+        for process in self._stopped.overdue(self._children.values(), time.monotonic()):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                title = " ".join(process.cmdline())
+                process.kill()
+                tell(f"process {process.pid} ({title}) had been stopped for {STOPPED_S:.0f} s and is killed")
 
     def shorten_logs(self) -> None:
         """Begin a log anew when it has grown long, keeping one older part."""
@@ -164,6 +176,17 @@ class _Services:
     def end(self) -> None:
         processes.end(list(self._children.values()), patience_s=PATIENCE_S)
         _state_path(self._settings).unlink(missing_ok=True)
+
+    def _revive_postgres(self, tell: Progress) -> None:
+        if is_running(self._settings):
+            return
+        log = self._settings.postgres_dir / "server.log"
+        if self._revivals.are_in_vain("PostgreSQL", time.monotonic()):
+            raise ServiceError(f"the embedded PostgreSQL dies again and again; {log} and {log}.1 say why")
+        with contextlib.suppress(FileNotFoundError):
+            shutil.copyfile(log, f"{log}.1")  # the start begins it anew
+        tell(f"the embedded PostgreSQL has died and is started again; see {log}.1")
+        revive(self._settings)
 
     def _start(self, service: str) -> None:
         command = [sys.executable, "-m", "airflow", service]
@@ -184,8 +207,6 @@ class _Services:
 def _services(
     settings: Settings, port_choice: env.Ports, connections: Connections, *, scheduled: bool, tell: Progress
 ) -> Iterator[_Services]:
-    from biomem.demo.postgres import embedded
-
     _require_space(settings)
     env.write_secrets(settings)
     with _supervision(settings), embedded(settings) as postgres:

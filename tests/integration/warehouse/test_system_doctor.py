@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
+import json
 from dataclasses import replace
 
 import pytest
+from biomem.demo.postgres import is_running
 from biomem.warehouse.connection import open_warehouse
 from biomem.warehouse.target_schema import ensure_target_schema
 from biomem_airflow.doctor import examine
@@ -73,3 +76,16 @@ def test_a_database_that_is_down_does_not_keep_the_rest_from_being_looked_at(sys
     assert found["source", "connection"].status == "fix"
     assert "hidden-word" not in found["source", "connection"].text
     assert found["target", "clock"].status == "ok"
+
+
+def test_an_embedded_postgresql_that_died_under_airflow_is_named_and_not_started(settings):
+    settings.airflow_home.mkdir(parents=True)
+    state = {"url": "http://127.0.0.1:1", "user": "admin", "password_file": "none", "supervisor_pid": 1, "children": []}
+    (settings.airflow_home / "running.json").write_text(json.dumps(state))
+    with (settings.airflow_home / "supervisor.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        found = findings(settings)
+        assert found["airflow", "postgres"].status == "fix"
+        assert "server.log" in found["airflow", "postgres"].text
+        assert "biomem down" in found["airflow", "postgres"].fix
+        assert not is_running(settings)
