@@ -43,7 +43,7 @@ def open_warehouse(
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """The warehouse of `settings.home`, created and migrated as needed, under the warehouse lock.
 
-    Close it (leave the block) before dbt runs: dbt opens the same file with a configuration of its own.
+    dbt in this process may run within the block, on connections of its own to the same open file.
     Raises WarehouseError when another process keeps it for longer than `wait_s` seconds, when there is none to read,
     when it was written by a newer biomem, or when the file is not a warehouse; ConfigurationError when DuckDB does
     not take `max_memory` or `time_zone`. In the block, a disk that is full or memory that does not suffice is a
