@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 STAGES = ("short_term_memory", "consolidation", "nightly_decay", "weekly_homeostasis")
 AWAKE = STAGES[0]
+# what must have run once before a stage; a night finds its way without a consolidation
+BEFORE = {"consolidation": AWAKE, "nightly_decay": AWAKE, "weekly_homeostasis": "consolidation"}
 SHOWN_AGENTS = 5
 
 
@@ -26,7 +28,7 @@ class StageStart:
     """What `begin_stage` decided.
 
     `status` is "behind" when `as_of` lies before what the stage has computed already, and "early" when a sleep stage
-    comes before there are any traces to work on; then nothing was written, and `message` tells what to do.
+    comes before what it works on; then nothing was written, and `message` tells what to do.
     `as_of` is UTC, `previous_as_of` the stage's last one over all agents, `agents` the number in the run, `sequence`
     the run's number (0 when nothing was written).
     """
@@ -69,8 +71,9 @@ def begin_stage(
     with transaction(con):
         if agent_id is not None:
             require_agent(con, agent_id)
-        if stage != AWAKE and not _has_begun(con, AWAKE):
-            message = f"{stage} works on what {AWAKE} has computed, which has not run yet: run {AWAKE} first"
+        before = BEFORE.get(stage)
+        if before is not None and not _has_begun(con, before):
+            message = f"{stage} works on what {before} has computed, which has not run yet: run {before} first"
             return StageStart("early", stage, run_id, as_of, None, 0, 0, message)
         previous = con.execute("select all_agents_as_of from raw.run_context where stage = ?", [stage]).fetchone()
         previous_as_of: datetime | None = previous[0] if previous else None

@@ -30,7 +30,7 @@ class BeginStageOperator(BaseOperator):
     """Write the run's context (instant, parameters' hash) and its agents' clocks, which every model reads.
 
     Skips the stage when the instant lies before what was computed already (the message then points to
-    `rebuild_memory`), and a sleep stage while `short_term_memory` has never run. Leaves out what would come out the
+    `rebuild_memory`), and a sleep stage while what it works on has never run. Leaves out what would come out the
     same: a window in which nothing is new or in mind (a heartbeat is published instead), views that stand, and tests
     that have passed within the hour. After a change of parameters a run of all agents is a full refresh: the state
     follows from the log and the parameters, not from when they were changed.

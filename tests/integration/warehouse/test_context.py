@@ -176,6 +176,17 @@ def test_sleep_before_the_first_waking_window_is_early_and_writes_nothing(con, b
     assert con.execute("select count(*) from raw.run_context").fetchone() == (0,)
 
 
+def test_a_week_before_the_first_consolidation_is_early(begin, batch):
+    batch("a")
+    begin("r1", T)
+    start = begin("w1", T, stage="weekly_homeostasis")
+    assert start.status == "early"
+    assert "run consolidation first" in start.message
+    assert begin("n1", T, stage="nightly_decay").status == "ready"
+    begin("c1", T, stage="consolidation")
+    assert begin("w2", T, stage="weekly_homeostasis").status == "ready"
+
+
 def test_completing_twice_is_harmless_and_completing_anothers_run_is_refused(con, begin, batch):
     batch("a")
     begin("r1", T)
