@@ -15,7 +15,8 @@ SHOWN = 50
 def find(pg: Reader, search: str) -> dict[str, Any]:
     """The first agents whose name holds `search`, by name; `has_more` says that there are others.
 
-    `suggested` is whom to show when nobody was chosen: the one who was in mind last, else the first by name.
+    Without a search, `suggested` is whom to show when nobody was chosen: the one who was in mind last, else the first
+    by name.
     """
     found = rows(
         pg,
@@ -37,7 +38,11 @@ def find(pg: Reader, search: str) -> dict[str, Any]:
         {"search": search, "limit": SHOWN + 1},
     )
     names = [row["agent_id"] for row in found]
-    suggested = one(
+    return {"agents": names[:SHOWN], "has_more": len(names) > SHOWN, "suggested": None if search else _suggested(pg)}
+
+
+def _suggested(pg: Reader) -> str | None:
+    found: str | None = one(
         pg,
         """
         select coalesce(
@@ -47,4 +52,4 @@ def find(pg: Reader, search: str) -> dict[str, Any]:
         ) as agent_id
         """,
     )["agent_id"]
-    return {"agents": names[:SHOWN], "has_more": len(names) > SHOWN, "suggested": suggested}
+    return found
