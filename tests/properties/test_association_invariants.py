@@ -67,7 +67,7 @@ def _associate(world: World, links: list[tuple[str, str, float]]) -> None:
 def _normalised(world: World, held: list[float]) -> list[float]:
     """What homeostasis makes of the links of one memory, in their order."""
     _associate(world, [("hub", f"x{number:02}", trace) for number, trace in enumerate(held)])
-    world.run("weekly_homeostasis", NOW, only=["association_homeostasis"])
+    assert world.run("weekly_homeostasis", NOW, only=["association_homeostasis"]) == "ready"
     return [
         strength
         for (strength,) in world.rows(
@@ -81,6 +81,7 @@ def _normalised(world: World, held: list[float]) -> list[float]:
 def test_homeostasis_holds_a_mean_link_keeps_ranks_and_ignores_scale(world: World, effort: settings) -> None:
     world.renew().pull(Log((Memory("hub", "ada", instant(0)),)))
     world.run("short_term_memory", NOW, only=MIND)
+    world.run("consolidation", NOW, only=["memory_associations"])
 
     @effort
     @given(held=traces, equal=st.floats(1e-6, 50), scale=st.floats(1e-3, 1e3))

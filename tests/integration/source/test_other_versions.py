@@ -104,8 +104,8 @@ def test_memories_and_accesses_are_pulled_and_results_published(memories, settin
             "0.5 as medoid_centrality, ['tea', 'cup'] as terms, 2::bigint as concepts, 1::bigint as memories"
         )
         as_of = result_time(con)
-        begin_stage(con, "short_term_memory", run_id="r", as_of=as_of, params_hash="p")
-        begin_stage(con, "weekly_homeostasis", run_id="r", as_of=as_of, params_hash="p")
+        for stage in ("short_term_memory", "consolidation", "weekly_homeostasis"):
+            assert begin_stage(con, stage, run_id="r", as_of=as_of, params_hash="p").status == "ready"
         publish_stage(con, "weekly_homeostasis", dsn=dsn, run_id="r")
     assert memories.execute("select target_id from memory.semantic_network").fetchall() == [("tea",)]
     assert memories.execute("select terms from memory.gists").fetchall() == [(["tea", "cup"],)]
