@@ -19,6 +19,7 @@ from datetime import timedelta
 
 from airflow.sdk import DAG, Asset, DeltaDataIntervalTimetable
 from biomem_airflow.dag_defaults import START_DATE, UNLESS_FAILED, owner_links, stage_params, task_defaults
+from biomem_airflow.hanging import FIRST_TRY
 from biomem_airflow.operators.begin_stage import BeginStageOperator
 from biomem_airflow.operators.duckdb_to_postgres import DuckDBToPostgresOperator
 from biomem_airflow.stages import memory_stage
@@ -33,7 +34,7 @@ with DAG(
     catchup=False,
     max_active_runs=1,
     params=stage_params(),
-    default_args=task_defaults(priority=10, timeout=timedelta(minutes=15)),
+    default_args=task_defaults(priority=10, timeout=timedelta(minutes=15), first_try=FIRST_TRY),
     doc_md=__doc__,
     tags=["memory", "sleep", "long-term"],
     owner_links=owner_links(),

@@ -23,6 +23,7 @@ from biomem_airflow.dag_defaults import (
     stage_params,
     task_defaults,
 )
+from biomem_airflow.hanging import FIRST_TRY
 from biomem_airflow.operators.begin_stage import BeginStageOperator
 from biomem_airflow.operators.duckdb_to_postgres import DuckDBToPostgresOperator
 from biomem_airflow.stages import memory_stage
@@ -37,7 +38,7 @@ with DAG(
     catchup=False,
     max_active_runs=1,
     params=stage_params(),
-    default_args=task_defaults(priority=1),
+    default_args=task_defaults(priority=1, first_try=FIRST_TRY),
     doc_md=__doc__,
     tags=["memory", "sleep", "forgetting"],
     owner_links=owner_links(),

@@ -35,6 +35,7 @@ from biomem_airflow.dag_defaults import (
     task_defaults,
     window_schedule,
 )
+from biomem_airflow.hanging import FIRST_TRY
 from biomem_airflow.operators.begin_stage import BeginStageOperator
 from biomem_airflow.operators.duckdb_to_postgres import DuckDBToPostgresOperator
 from biomem_airflow.operators.postgres_to_duckdb import PostgresToDuckDBOperator
@@ -52,7 +53,7 @@ with DAG(
     catchup=False,
     max_active_runs=1,
     params=stage_params(),
-    default_args=task_defaults(priority=100, timeout=timedelta(minutes=10)),
+    default_args=task_defaults(priority=100, timeout=timedelta(minutes=10), first_try=FIRST_TRY),
     doc_md=__doc__,
     tags=["memory", "short-term"],
     owner_links=owner_links(),

@@ -19,6 +19,7 @@ from biomem.settings import load_settings
 from biomem.source.mapping import load_sources
 from biomem.source.wake_up import channel
 
+from biomem_airflow.hanging import end_when_hanging
 from biomem_airflow.links import page
 from biomem_airflow.triggers.source_written import SourceWrittenTrigger
 
@@ -123,11 +124,13 @@ def night_schedule(*, hours_later: int = 0, weekday: str = "*") -> CronTriggerTi
     return CronTriggerTimetable(f"0 {(hour + hours_later) % 24} * * {weekday}", timezone=zone)
 
 
-def task_defaults(priority: int, *, timeout: timedelta = timedelta(minutes=30)) -> dict[str, Any]:
-    """Return the defaults of a stage's tasks.
+def task_defaults(
+    priority: int, *, timeout: timedelta = timedelta(minutes=30), first_try: timedelta | None = None
+) -> dict[str, Any]:
+    """Return the defaults of tasks that use the slot.
 
-    The 30-second rhythm has the highest `priority` for the one slot. A task that hangs is ended after `timeout` and
-    tried once more by itself; what is still missing then, the next run takes up.
+    The 30-second rhythm has the highest `priority` for it. A task that hangs is ended after `first_try`, and then
+    tried by itself once more, for at most `timeout`; what is still missing then, the next run takes up.
     """
     return {
         "owner": OWNER,
@@ -137,4 +140,5 @@ def task_defaults(priority: int, *, timeout: timedelta = timedelta(minutes=30)) 
         "retries": 1,
         "retry_delay": timedelta(seconds=5),
         "execution_timeout": timeout,
+        "pre_execute": end_when_hanging(timeout, first_try),
     }

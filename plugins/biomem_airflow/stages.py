@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import DAG, BaseOperator, TaskGroup
 from airflow.sdk.exceptions import AirflowRescheduleException
+from biomem import watchdog
 from biomem.parameters import dbt_arguments
 from biomem.settings import Settings, load_settings
 from biomem.warehouse.connection import open_warehouse
-from biomem.warehouse.context import AWAKE, STAGES, is_whole_run
+from biomem.warehouse.context import AWAKE, STAGES, is_whole_run, takes_all_memories
 from cosmos import DbtTaskGroup, ExecutionConfig, ProfileConfig, ProjectConfig, RenderConfig
 from cosmos import settings as cosmos_settings
 from cosmos.constants import DbtResourceType, ExecutionMode, InvocationMode, LoadMode, TestBehavior
@@ -60,7 +61,7 @@ class _ParsedProject(AbstractDbtLocalBase):  # type: ignore[misc]
         parsed = get_runner().manifest = parsed_manifest()
         if parsed is None:
             with open_warehouse(settings, purpose=f"task {self.task_id}") as con:
-                cmd += self._refresh(con)
+                cmd += self._arguments(con)
             return super().run_command(cmd, env, context, **kwargs)
         self._let_windows_pass(context)
         flags = self._generate_dbt_flags(self.project_dir, self.profile_config.profiles_yml_filepath)
@@ -68,7 +69,7 @@ class _ParsedProject(AbstractDbtLocalBase):  # type: ignore[misc]
             paths = ["--target-path", f"{scratch}/target", "--log-path", f"{scratch}/logs"]
             with open_warehouse(settings, purpose=f"task {self.task_id}") as con:
                 result = self.invoke_dbt(
-                    command=[*cmd, *self._refresh(con), *flags, *paths],
+                    command=[*cmd, *self._arguments(con), *flags, *paths],
                     env={name: str(value) for name, value in env.items()},
                     cwd=self.project_dir,
                     context=context,
@@ -78,7 +79,10 @@ class _ParsedProject(AbstractDbtLocalBase):  # type: ignore[misc]
         self.handle_exception(result)
         return result
 
-    def _refresh(self, con: duckdb.DuckDBPyConnection) -> list[str]:
+    def _arguments(self, con: duckdb.DuckDBPyConnection) -> list[str]:
+        """What dbt is told besides, by the run that the stage is in."""
+        if takes_all_memories(con, self.dag_id):
+            watchdog.relax()
         return []
 
     def _let_windows_pass(self, context: Context) -> None:
@@ -104,9 +108,10 @@ class RunModelOperator(_ParsedProject, DbtRunLocalOperator):  # type: ignore[mis
         super().__init__(**kwargs)
         self.may_be_left_out = may_be_left_out
 
-    def _refresh(self, con: duckdb.DuckDBPyConnection) -> list[str]:
+    def _arguments(self, con: duckdb.DuckDBPyConnection) -> list[str]:
         # dbt's own full refresh is for all agents; for one agent, the run's clock makes its memories new instead
-        return ["--full-refresh"] if is_whole_run(con, self.dag_id) else []
+        refresh = ["--full-refresh"] if is_whole_run(con, self.dag_id) else []
+        return [*super()._arguments(con), *refresh]
 
 
 class TestModelsOperator(_ParsedProject, DbtTestLocalOperator):  # type: ignore[misc]

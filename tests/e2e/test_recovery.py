@@ -205,6 +205,27 @@ def test_after_a_fault_the_windows_go_on_and_nothing_is_lost(
     system.wait_until_published()
 
 
+HANG = """
+create function public.hang() returns trigger language plpgsql as 'begin perform pg_sleep(3600); return null; end';
+create trigger hang before insert on memory.memories for each statement execute function public.hang();
+"""
+HANGING = "select pid from pg_stat_activity where wait_event = 'PgSleep' and query like '%memories%'"
+
+
+def test_a_task_that_hangs_gives_the_slot_back_by_itself(system: System) -> None:
+    with psycopg.connect(system.target_dsn, autocommit=True) as pg:
+        pg.execute(HANG)
+        system.write()
+        wait_for(lambda: pg.execute(HANGING).fetchall(), "a publication hangs")
+        since = datetime.now(timezone.utc)
+        after_s = system.next_start_s(since)
+        print(f"hanging publication: the slot was used again after {after_s:.1f} s")
+        pg.execute(f"select pg_terminate_backend(pid) from ({HANGING}) as hanging")
+        pg.execute("drop function public.hang cascade")
+    assert after_s <= 40
+    system.wait_until_published()
+
+
 def test_a_machine_that_was_switched_off_comes_back_by_up_alone(system: System) -> None:
     system.write()
     system.task()

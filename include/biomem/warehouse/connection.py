@@ -7,6 +7,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from biomem import watchdog
 from biomem.errors import ConfigurationError, WarehouseError
 from biomem.warehouse import schema
 from biomem.warehouse.lock import POLL_S, WAIT_S, warehouse_lock
@@ -134,6 +135,7 @@ def _connect(path: Path, read_only: bool, wait_s: float) -> duckdb.DuckDBPyConne
             is_held = "lock" in str(error).lower()
             if is_held and time.monotonic() < deadline:
                 time.sleep(POLL_S)
+                watchdog.restart()
                 continue
             advice = "wait for that process and try again" if is_held else "move the file away to start afresh"
             raise WarehouseError(f"{path} cannot be opened: {error}; {advice}") from error

@@ -126,6 +126,12 @@ def is_whole_run(con: duckdb.DuckDBPyConnection, stage: str) -> bool:
     return bool(row and row[0])
 
 
+def takes_all_memories(con: duckdb.DuckDBPyConnection, stage: str) -> bool:
+    """Whether the run that the stage is in computes everything: it builds anew, or none was completed before it."""
+    row = con.execute("select is_whole or built_params_hash is null from raw.run_context where stage = ?", [stage])
+    return row.fetchone() == (True,)
+
+
 def _has_begun(con: duckdb.DuckDBPyConnection, stage: str) -> bool:
     return con.execute("select 1 from raw.run_context where stage = ?", [stage]).fetchone() is not None
 

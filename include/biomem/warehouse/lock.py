@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from biomem import watchdog
 from biomem.errors import WarehouseError
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ def _acquire(descriptor: int, path: Path, shared: bool, wait_s: float) -> None:
                     "wait for it to finish, or end that process, and try again"
                 ) from None
             time.sleep(POLL_S)
+            watchdog.restart()
         else:
             return
 

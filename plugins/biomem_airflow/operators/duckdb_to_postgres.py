@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.configuration import conf
+from biomem import watchdog
 from biomem.errors import BiomemError
 from biomem.parameters import load_parameters
 from biomem.recall.embedding import embed_new
 from biomem.settings import load_settings
 from biomem.warehouse.connection import open_warehouse
-from biomem.warehouse.context import AWAKE, complete_stage
+from biomem.warehouse.context import AWAKE, complete_stage, takes_all_memories
 from biomem.warehouse.economy import note_published
 from biomem.warehouse.publish import publish_stage
 
@@ -51,6 +52,8 @@ class DuckDBToPostgresOperator(BaseOperator):
         run_id = context["run_id"]
         settings = load_settings()
         with open_warehouse(settings, purpose=f"task {self.task_id} of {self.stage}") as con:
+            if takes_all_memories(con, self.stage):
+                watchdog.relax()
             result = publish_stage(
                 con,
                 self.stage,

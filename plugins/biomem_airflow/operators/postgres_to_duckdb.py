@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.observability import stats
+from biomem import watchdog
 from biomem.errors import BiomemError
 from biomem.settings import load_settings
 from biomem.source.dsn import knock
@@ -97,6 +98,8 @@ class PostgresToDuckDBOperator(BaseOperator):
         source_dsn, target_dsn = conninfo(self.source_conn_id), conninfo(self.target_conn_id)
         knock(source_dsn)
         with open_warehouse(settings, purpose=f"task {self.task_id}") as con:
+            if as_flag(self.is_full) or any(complete_as_of(con, source.name) is None for source in sources):
+                watchdog.relax()
             return pull_all(
                 con,
                 sources,
