@@ -1,7 +1,8 @@
 """
 ### Housekeeping
 Two hours after the nightly decay: prunes what 2,880 runs a day leave behind (Airflow's history, task logs, the list of
-publications) to the last days, and brings the warehouse's file to what its tables need.
+publications) to the last days, and brings the warehouse's file to what its tables need: it is written anew where a
+third of it is free.
 
 **Danger:** none to memories: neither the log nor the models are pruned. Runs older than the days that are kept can no
 longer be looked at in Airflow.
@@ -18,7 +19,7 @@ from datetime import timedelta
 
 from airflow.sdk import DAG, Param
 from biomem_airflow.dag_defaults import START_DATE, night_schedule, owner_links, task_defaults
-from biomem_airflow.operators.checkpoint_warehouse import CheckpointWarehouseOperator
+from biomem_airflow.operators.compact_warehouse import CompactWarehouseOperator
 from biomem_airflow.operators.prune_history import PruneHistoryOperator
 
 with DAG(
@@ -44,6 +45,6 @@ with DAG(
 ):
     # speaks to no warehouse, so it takes nobody's slot
     prune = PruneHistoryOperator(task_id="prune_history", keep_days="{{ params.keep_days }}", pool="default_pool")
-    checkpoint = CheckpointWarehouseOperator(task_id="checkpoint_warehouse")
+    compact = CompactWarehouseOperator(task_id="compact_warehouse")
 
-    prune >> checkpoint
+    prune >> compact

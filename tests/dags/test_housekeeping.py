@@ -57,7 +57,7 @@ def test_parameters_that_cannot_be_read_do_not_take_the_night_away(
 def test_housekeeping_keeps_nobody_from_the_warehouse_while_it_prunes(all_dags: dict[str, DAG]) -> None:
     dag = all_dags["housekeeping"]
     assert dag.get_task("prune_history").pool == "default_pool"
-    assert dag.get_task("checkpoint_warehouse").pool == "duckdb_writer"
+    assert dag.get_task("compact_warehouse").pool == "duckdb_writer"
     assert all(task.execution_timeout for task in dag.tasks)
     as_of: Any = dag.get_template_env().from_string(dag.get_task("prune_history").as_of)
     assert as_of.render({"data_interval_end": NOW}) == NOW.isoformat()

@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from biomem.errors import BiomemError, WarehouseError
-from biomem.warehouse import backup, removal
-from biomem.warehouse.connection import open_warehouse, quote_literal
-from biomem.warehouse.lock import warehouse_lock
+from biomem.warehouse import backup, compact, removal
+from biomem.warehouse.connection import open_warehouse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    import duckdb
 
     from biomem.settings import Settings
     from biomem.warehouse.removal import Receipt
@@ -43,31 +44,15 @@ def rewrite(settings: Settings) -> None:
     DuckDB keeps deleted rows in the file until their space is used again. Needs room for a second file.
     Raises WarehouseError when the copy cannot be made; the warehouse is then as it was.
     """
-    import duckdb
 
-    path = settings.warehouse_path
-    fresh, wal = path.with_name(f"{path.name}.fresh"), path.with_name(f"{path.name}.wal")
+    def finish(con: duckdb.DuckDBPyConnection, copy: str) -> None:
+        con.execute(f"update {copy}.raw.{removal.RECEIPTS} set is_complete = true where not is_complete")
+
     try:
-        with warehouse_lock(settings.home, purpose="forget"):
-            fresh.unlink(missing_ok=True)
-            with open_warehouse(settings, purpose="forget") as con:
-                con.execute("checkpoint")
-                (name,) = con.execute("select current_database()").fetchall()[0]
-                con.execute(f"attach {quote_literal(str(fresh))} as fresh")
-                con.execute(f'copy from database "{name}" to fresh')
-                con.execute(f"update fresh.raw.{removal.RECEIPTS} set is_complete = true where not is_complete")
-                con.execute("checkpoint fresh")
-                con.execute("detach fresh")
-            if wal.exists():
-                raise WarehouseError(f"{wal} is in use by another process: end it and run the same command again")
-            _sync(fresh)
-            os.replace(fresh, path)
-            _sync(path.parent)
-    except (duckdb.Error, OSError) as error:
-        fresh.unlink(missing_ok=True)
+        compact.rewrite(settings, purpose="forget", finish=finish)
+    except WarehouseError as error:
         raise WarehouseError(
-            f"{path} cannot be written anew: {error}; the memories are out of it, but their bytes are still in the "
-            "file. Make room for a second copy beside it and run the same command again"
+            f"the memories are out of the warehouse, but their bytes are still in its file: {error}"
         ) from error
 
 
@@ -120,11 +105,3 @@ def _take_out(settings: Settings, path: Path, receipts: Sequence[Receipt]) -> bo
             return False
         os.replace(scratch.warehouse_path, path)
     return True
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
