@@ -61,10 +61,13 @@ def preload() -> None:
     kept.keep_dbt_loads(settings)
     kept.keep_graph()
     kept.keep_schema()
+    kept.keep_flag_source()
+    kept.keep_validation()
     parse()
     _rehearse(settings)
-    # reads its lexicon
+    # these read their lexicon and their grammar
     text_arousal("")
+    importlib.import_module("sqlparse.lexer").Lexer.get_default_instance()
     # what Airflow looks up only once for the DAG files, plugins and connections, is inherited too
     kept.keep_dags(settings)
 

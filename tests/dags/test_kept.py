@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 from airflow.dag_processing import dagbag
 from biomem.settings import load_settings
 from biomem_airflow import kept
@@ -91,8 +92,31 @@ def test_dbt_makes_every_schema_but_the_one_that_every_database_has(monkeypatch:
     assert made == [other]
 
 
+def test_a_behavior_flag_that_names_no_source_is_the_adapters(monkeypatch: pytest.MonkeyPatch) -> None:
+    from dbt_common.behavior_flags import Behavior, BehaviorFlagRendered
+
+    monkeypatch.setattr(BehaviorFlagRendered, "_default_source", BehaviorFlagRendered._default_source)
+    kept.keep_flag_source()
+    behavior = Behavior([{"name": "new_way", "default": False, "description": "does it anew"}], {"new_way": True})
+    assert behavior.new_way.setting is True
+    assert behavior.new_way._behavior_change_event.flag_source == "dbt.adapters.base.impl"
+
+
+def test_dbt_leaves_out_its_own_check_of_the_parameters_and_no_other_hook(monkeypatch: pytest.MonkeyPatch) -> None:
+    from types import SimpleNamespace
+
+    from dbt.task.run import RunTask
+
+    project = yaml.safe_load((load_settings().dbt_dir / "dbt_project.yml").read_text())
+    hooks = [SimpleNamespace(raw_code=code) for code in [*project["on-run-start"], "vacuum"]]
+    monkeypatch.setattr(RunTask, "get_hooks_by_type", lambda self, hook_type: hooks)
+    kept.keep_validation()
+    assert [hook.raw_code for hook in RunTask.get_hooks_by_type(None, None)] == ["vacuum"]  # type: ignore[arg-type]
+
+
 def test_what_is_kept_is_still_where_dbt_looks_for_it() -> None:
     from dbt_common.clients.jinja import template_cache
 
     assert all(callable(getattr(importlib.import_module(module), name)) for module, name in kept.DBT_LOADERS)
     assert callable(template_cache.get_node_template)
+    assert callable(importlib.import_module("sqlparse.lexer").Lexer.get_default_instance)
