@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def test_the_shared_settings_can_be_read_by_docker_compose_too() -> None:
     values = environment.read_env_file(load_settings().project_root / "config" / "airflow.env")
-    assert values["AIRFLOW__CORE__EXECUTOR"] == "LocalExecutor"
+    assert values["AIRFLOW__CORE__EXECUTOR"] == "biomem_airflow.executor.PromptExecutor"
     assert all(not value.startswith(("'", '"')) for value in values.values()), "an env_file keeps the quotes"
 
 
