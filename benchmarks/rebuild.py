@@ -17,6 +17,7 @@ import time
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import NamedTuple
 
 from biomem.settings import Settings, load_settings
 from biomem.warehouse.connection import open_warehouse
@@ -97,18 +98,26 @@ def rebuild(settings: Settings, events: int) -> None:
     print(f"{'full rebuild, every model':42}{seconds:10.2f} s   {cpu:10.2f} CPU s   {events / seconds:12,.0f} events/s")
 
 
-def run(settings: Settings, stage: str, as_of: datetime, *arguments: str) -> tuple[float, float]:
-    """Run a stage as its DAG does; seconds and CPU seconds that it took."""
+class Took(NamedTuple):
+    """What a run of a stage cost: seconds and CPU seconds in all, and seconds of each model."""
+
+    seconds: float
+    cpu_seconds: float
+    models: dict[str, float]
+
+
+def run(settings: Settings, stage: str, as_of: datetime, *arguments: str) -> Took:
+    """Run a stage as its DAG does, but for its tests."""
     began, cpu_began = time.perf_counter(), time.process_time()
     run_id = f"bench-{stage}-{as_of.isoformat()}"
     with open_warehouse(settings) as con:
         begin_stage(con, stage, run_id=run_id, as_of=as_of, params_hash="bench")
-    seconds = run_models(settings, "--select", f"tag:{stage}", *arguments)
+    models = run_models(settings, "--select", f"tag:{stage}", *arguments)
     with open_warehouse(settings) as con:
         complete_stage(con, stage, run_id)
-    took = time.perf_counter() - began, time.process_time() - cpu_began
-    _print(stage, took[0])
-    for model, spent in seconds.items():
+    took = Took(time.perf_counter() - began, time.process_time() - cpu_began, models)
+    _print(stage, took.seconds)
+    for model, spent in models.items():
         _print(f"  {model}", spent)
     return took
 

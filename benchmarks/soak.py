@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from biomem.settings import Settings
     from biomem_airflow.local.api import AirflowApi
+    from biomem_airflow.local.state import LocalAirflow
 
 WINDOW_S = 30
 AWAKE = "short_term_memory"
@@ -261,7 +262,7 @@ def _cpu_between(before: dict[str, float], after: dict[str, float]) -> dict[str,
     return {part: max(used - before.get(part, 0), 0) for part, used in after.items()}
 
 
-def _sample(local: supervisor.LocalAirflow, samples: list[float], stop: threading.Event) -> None:
+def _sample(local: LocalAirflow, samples: list[float], stop: threading.Event) -> None:
     while not stop.is_set():
         root = psutil.Process(local.supervisor_pid)
         samples.append(round(sum(_own_memory(each) for each in [root, *root.children(recursive=True)]) / 1024**2))

@@ -23,6 +23,8 @@ from biomem.warehouse.connection import open_warehouse
 from rebuild import DAYS, MEMORIES_PER_AGENT, START, generate, rebuild, run
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from biomem.settings import Settings
 
 EVENTS_PER_MEMORY = 5
@@ -62,7 +64,12 @@ def _cost(memories: int, options: argparse.Namespace) -> tuple[float, float]:
 
 def _window(settings: Settings, memories: int, new_events: int, number: int) -> tuple[float, float]:
     at = START + timedelta(days=DAYS, seconds=30 * (number + 1))
-    batch = number + 2
+    remember(settings, memories, new_events, batch=number + 2, at=at)
+    return run(settings, "short_term_memory", at)[:2]
+
+
+def remember(settings: Settings, memories: int, new_events: int, *, batch: int, at: datetime) -> None:
+    """Write accesses of memories here and there, as a pull that ended at `at` does."""
     with open_warehouse(settings) as con:
         con.execute(
             """
@@ -74,7 +81,6 @@ def _window(settings: Settings, memories: int, new_events: int, number: int) -> 
             {"batch": batch, "memories": memories, "per_agent": MEMORIES_PER_AGENT, "at": at, "new": new_events},
         )
         con.execute("insert into raw.pulls values (?, 'bench', 'b', null, null, '1', 0, 0, 0, 0)", [batch])
-    return run(settings, "short_term_memory", at)
 
 
 if __name__ == "__main__":

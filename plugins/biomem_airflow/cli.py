@@ -72,7 +72,7 @@ def run(
         typer.Argument(
             metavar="DAG...",
             help="short_term_memory, consolidation, nightly_decay, weekly_homeostasis: one or more, in that order; or "
-            "what_if, rebuild_memory, backfill_source, forget_hard with --conf.",
+            "what_if, rebuild_memory, backfill_source, forget_hard, housekeeping with --conf.",
         ),
     ],
     as_of: AsOf = None,

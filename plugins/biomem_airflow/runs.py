@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from biomem_airflow.local.api import AirflowApi
 
-MANUAL = ("what_if", "rebuild_memory", "backfill_source", "forget_hard")
+MANUAL = ("what_if", "rebuild_memory", "backfill_source", "forget_hard", "housekeeping")
 POLL_S = 0.3
 TAIL_LINES = 40
 TASK_BEGINS = "[DAG TEST] starting"

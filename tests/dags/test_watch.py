@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 from biomem_airflow.local import processes
-from biomem_airflow.local.watch import FORGET_S, REVIVALS, STOPPED_S, Revivals, StoppedProcesses
+from biomem_airflow.local.watch import (
+    FORGET_S,
+    REVIVALS,
+    SILENT_S,
+    STOPPED_S,
+    Revivals,
+    SilentParts,
+    StoppedProcesses,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,3 +88,20 @@ def test_a_process_that_is_continued_is_left_alone(child: processes.Child, grand
     assert watch.overdue([child], 110.0) == []
     stop(grandchild)
     assert watch.overdue([child], 100.0 + STOPPED_S) == []
+
+
+def test_a_part_that_is_not_heard_of_is_named_after_a_while() -> None:
+    watch = SilentParts()
+    well, ill = {"scheduler": "healthy"}, {"scheduler": "unhealthy", "triggerer": "healthy"}
+    assert watch.overdue(ill, 100.0) == []
+    assert watch.overdue(ill, 99.0 + SILENT_S) == []
+    assert watch.overdue(ill, 100.0 + SILENT_S) == ["scheduler"]
+    assert watch.overdue(well, 101.0 + SILENT_S) == []
+    assert watch.overdue(ill, 102.0 + SILENT_S) == []
+
+
+def test_while_the_api_does_not_answer_nobody_is_taken_for_silent() -> None:
+    watch = SilentParts()
+    assert watch.overdue({"scheduler": "unhealthy"}, 100.0) == []
+    assert watch.overdue({}, 110.0) == []
+    assert watch.overdue({"scheduler": "unhealthy"}, 100.0 + SILENT_S) == []

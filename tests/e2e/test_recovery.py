@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from biomem.settings import Settings
+    from biomem_airflow.local.state import LocalAirflow
 
 pytestmark = [pytest.mark.airflow, pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -68,7 +70,7 @@ class System:
     def wait_until_published(self) -> None:
         wait_for(lambda: len(set(self.seen())) == 1, "what was written becomes visible")
 
-    def local(self) -> supervisor.LocalAirflow:
+    def local(self) -> LocalAirflow:
         local = supervisor.running(self.settings)
         assert local is not None
         return local
@@ -141,9 +143,24 @@ def wait_for(look: Callable[[], Any], what: str) -> Any:
     return found
 
 
+DISK_MB = 1024
+
+
 @pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    settings = load_settings(tmp_path_factory.mktemp("recovery"), {**os.environ})
+def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path | None]:
+    """A small disk of its own; None where none can be mounted."""
+    folder = tmp_path_factory.mktemp("recovery")
+    command = ["mount", "-t", "tmpfs", "-o", f"size={DISK_MB}m", "biomem-recovery", str(folder)]
+    done = subprocess.run(command, capture_output=True, check=False)
+    yield folder if done.returncode == 0 else None
+    if done.returncode == 0:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory, disk: Path | None) -> Iterator[System]:
+    home = disk / "home" if disk else tmp_path_factory.mktemp("recovery")
+    settings = load_settings(home, {**os.environ})
     with ExitStack() as stack:
         dsns = stack.enter_context(connections(settings))
         with psycopg.connect(dsns.source_dsn, autocommit=True) as pg:
@@ -223,6 +240,35 @@ def test_a_task_that_hangs_gives_the_slot_back_by_itself(system: System) -> None
         pg.execute(f"select pg_terminate_backend(pid) from ({HANGING}) as hanging")
         pg.execute("drop function public.hang cascade")
     assert after_s <= 40
+    system.wait_until_published()
+
+
+def test_a_full_disk_is_told_and_nothing_is_lost(system: System, disk: Path | None) -> None:
+    if disk is None:
+        pytest.skip("no disk can be mounted here (that takes root): a full one was not tried")
+    system.write(200)
+    system.task()
+    ballast = disk / "ballast"
+    with ballast.open("wb") as file, suppress(OSError):
+        while True:
+            file.write(b"x" * 2**20)
+    assert shutil.disk_usage(disk).free < 2**20
+    time.sleep(75)  # two windows and more, and PostgreSQL is without room as well
+    told = system.biomem("doctor")
+    assert told.returncode == 1
+    assert "make room" in told.stdout
+    ballast.unlink()
+    since = datetime.now(timezone.utc)
+    wait_for(system.answers, "PostgreSQL answers")
+    print(f"full disk: the slot was used again {system.next_start_s(since):.1f} s after there was room")
+    system.write()
+    system.wait_until_published()
+
+
+def test_housekeeping_runs_beside_the_windows(system: System) -> None:
+    done = system.biomem("run", "housekeeping", "--conf", '{"keep_days": 1}')
+    assert done.returncode == 0, done.stderr
+    system.write()
     system.wait_until_published()
 
 

@@ -9,63 +9,37 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import os
 import shutil
 import signal
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-import psutil
-from biomem.demo.postgres import embedded, is_running, revive
+from biomem.demo.postgres import embedded
 from biomem.errors import ServiceError
 
 from biomem_airflow import environment as env
 from biomem_airflow import manifest
-from biomem_airflow.local import metadata, processes
-from biomem_airflow.local.api import COMPONENTS, AirflowApi
-from biomem_airflow.local.watch import STOPPED_S, Revivals, StoppedProcesses
+from biomem_airflow.local import metadata, processes, state
+from biomem_airflow.local.api import COMPONENTS
+from biomem_airflow.local.services import PATIENCE_S, Progress, Services
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
     from biomem.demo.postgres import Connections
     from biomem.settings import Settings
 
-SERVICES = ("api-server", "scheduler", "dag-processor", "triggerer")
+    from biomem_airflow.local.api import AirflowApi
+    from biomem_airflow.local.state import LocalAirflow
+
 DAG_IDS = ("short_term_memory", "consolidation", "nightly_decay", "weekly_homeostasis")
 POOL = "duckdb_writer"
 BYTES_NEEDED = 500 * 1024**2  # Airflow's database, logs and a warehouse of some 100,000 memories
 START_TIMEOUT_S = 300.0
-PATIENCE_S = 3.0
 POLL_S = 0.25
-LOG_BYTES = 10 * 1024**2
-
-Progress = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class LocalAirflow:
-    """A running local Airflow and how to reach it; `supervisor_pid` ends it when it gets SIGTERM."""
-
-    url: str
-    user: str
-    password_file: Path
-    supervisor_pid: int
-    children: tuple[processes.Child, ...]
-    is_ready: bool = False
-
-    def api(self) -> AirflowApi:
-        return AirflowApi(self.url, str(json.loads(self.password_file.read_text())[self.user]))
-
-    def check(self) -> None:
-        """Raise ServiceError when one of the services has died."""
-        for child in self.children:
-            if not child.is_running():
-                raise ServiceError(f"Airflow's {child.name} has died; {child.log} ends with:\n{child.tail()}")
 
 
 def running(settings: Settings) -> LocalAirflow | None:
@@ -75,7 +49,7 @@ def running(settings: Settings) -> LocalAirflow | None:
     with _lock_path(settings).open("a") as lock:
         if _try_lock(lock):
             return None
-    return _read_state(settings)
+    return state.read(settings)
 
 
 @contextlib.contextmanager
@@ -94,16 +68,25 @@ def airflow(
 def serve(settings: Settings, port_choice: env.Ports, connections: Connections, *, tell: Progress) -> None:
     """Run Airflow, its DAGs by their schedules, until interrupted.
 
-    What dies is started again, PostgreSQL too; what was stopped and is not continued is killed, so that Airflow tries
-    its task again. Raises ServiceError as `airflow` does, and when a service does not stay up.
+    What dies is started again, PostgreSQL too, as soon as the disk has room; what was stopped and is not continued is
+    killed, so that Airflow tries its task again, and so is a service that runs but is no longer heard of.
+    Raises ServiceError as `airflow` does, and when a service does not stay up.
     """
+
+    def note(text: str) -> None:
+        # what is said goes into a log, and a full disk is no reason to end
+        with contextlib.suppress(OSError):
+            tell(text)
+
     with _services(settings, port_choice, connections, scheduled=True, tell=tell) as services:
         tell(f"Airflow runs at {services.describe().url}")
-        while True:
-            services.revive(tell)
-            services.end_stopped(tell)
-            services.shorten_logs()
-            time.sleep(1)
+        with contextlib.closing(services.describe().api()) as api:
+            while True:
+                services.end_silent(api, note)
+                services.end_stopped(note)
+                services.revive(note)
+                services.shorten_logs()
+                time.sleep(1)
 
 
 def stop(settings: Settings) -> bool:
@@ -119,94 +102,10 @@ def stop(settings: Settings) -> bool:
     return _end_leftovers(settings) or local is not None
 
 
-class _Services:
-    """Airflow's services as children of this process; what is known about them is written down at every change."""
-
-    def __init__(self, settings: Settings, url: str, variables: dict[str, str]) -> None:
-        self._settings = settings
-        self._url = url
-        self._variables = variables
-        self._children: dict[str, processes.Child] = {}
-        self._revivals = Revivals()
-        self._stopped = StoppedProcesses()
-        self._is_ready = False
-
-    def start(self) -> None:
-        for service in SERVICES:
-            self._log(service).unlink(missing_ok=True)
-            self._start(service)
-
-    def wait_until_up(self, tell: Progress) -> None:
-        _wait_until_up(self.describe(), tell)
-        self._is_ready = True
-        self._write_down()
-
-    def describe(self) -> LocalAirflow:
-        children = tuple(self._children.values())
-        password_file = env.password_file(self._settings)
-        return LocalAirflow(self._url, env.USER, password_file, os.getpid(), children, self._is_ready)
-
-    def revive(self, tell: Progress) -> None:
-        """Start again what has died; Airflow makes up for what was missed. Raises ServiceError when that is in vain."""
-        self._revive_postgres(tell)
-        for service, child in list(self._children.items()):
-            if child.is_running():
-                continue
-            if self._revivals.are_in_vain(service, time.monotonic()):
-                raise ServiceError(f"Airflow's {service} dies again and again; {child.log} ends with:\n{child.tail()}")
-            tell(f"Airflow's {service} has died and is started again; see {child.log}")
-            processes.end([child], patience_s=0)
-            self._start(service)
-
-    def end_stopped(self, tell: Progress) -> None:
-        """Kill what has been stopped for long."""
-        for process in self._stopped.overdue(self._children.values(), time.monotonic()):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                title = " ".join(process.cmdline())
-                process.kill()
-                tell(f"process {process.pid} ({title}) had been stopped for {STOPPED_S:.0f} s and is killed")
-
-    def shorten_logs(self) -> None:
-        """Begin a log anew when it has grown long, keeping one older part."""
-        for child in self._children.values():
-            if child.log.stat().st_size > LOG_BYTES:
-                shutil.copyfile(child.log, child.log.with_suffix(".log.1"))
-                os.truncate(child.log, 0)
-
-    def end(self) -> None:
-        processes.end(list(self._children.values()), patience_s=PATIENCE_S)
-        _state_path(self._settings).unlink(missing_ok=True)
-
-    def _revive_postgres(self, tell: Progress) -> None:
-        if is_running(self._settings):
-            return
-        log = self._settings.postgres_dir / "server.log"
-        if self._revivals.are_in_vain("PostgreSQL", time.monotonic()):
-            raise ServiceError(f"the embedded PostgreSQL dies again and again; {log} and {log}.1 say why")
-        with contextlib.suppress(FileNotFoundError):
-            shutil.copyfile(log, f"{log}.1")  # the start begins it anew
-        tell(f"the embedded PostgreSQL has died and is started again; see {log}.1")
-        revive(self._settings)
-
-    def _start(self, service: str) -> None:
-        command = [sys.executable, "-m", "airflow", service]
-        self._children[service] = processes.start(service, command, self._variables, self._log(service))
-        self._write_down()
-
-    def _log(self, service: str) -> Path:
-        return self._settings.airflow_home / "logs" / f"{service}.log"
-
-    def _write_down(self) -> None:
-        path = _state_path(self._settings)
-        fresh = path.with_suffix(".new")
-        fresh.write_text(json.dumps(asdict(self.describe()), default=str, indent=1) + "\n")
-        fresh.rename(path)
-
-
 @contextlib.contextmanager
 def _services(
     settings: Settings, port_choice: env.Ports, connections: Connections, *, scheduled: bool, tell: Progress
-) -> Iterator[_Services]:
+) -> Iterator[Services]:
     _require_space(settings)
     env.write_secrets(settings)
     with _supervision(settings), embedded(settings) as postgres:
@@ -219,10 +118,11 @@ def _services(
             tell("parsing the dbt project")
             manifest.make(settings)
         variables.update(env.server_environment(settings, port_choice, scheduled=scheduled))
-        services = _Services(settings, port_choice.url, variables)
+        services = Services(settings, port_choice.url, variables)
         try:
             services.start()
-            services.wait_until_up(tell)
+            _wait_until_up(services.describe(), tell)
+            services.are_up()
             yield services
         finally:
             with _undisturbed():
@@ -271,7 +171,7 @@ def _supervision(settings: Settings) -> Iterator[None]:
     """Be the one supervisor of this home; end first what a killed one left behind."""
     with _lock_path(settings).open("a") as lock:
         if not _try_lock(lock):
-            local = _read_state(settings)
+            local = state.read(settings)
             where = f" at {local.url}" if local is not None else ""
             raise ServiceError(
                 f"Airflow of {settings.home} runs already{where}: use it, stop it with `biomem down`,"
@@ -283,17 +183,17 @@ def _supervision(settings: Settings) -> Iterator[None]:
 
 def _end_leftovers(settings: Settings) -> bool:
     """End what a killed supervisor left behind; return whether there was anything."""
-    if not _state_path(settings).exists():
+    if not state.path(settings).exists():
         return False
     with _supervision(settings):
         return True
 
 
 def _end_recorded(settings: Settings) -> None:
-    left = _read_state(settings)
+    left = state.read(settings)
     if left is not None:
         processes.end(left.children, patience_s=0)
-        _state_path(settings).unlink()
+        state.path(settings).unlink()
 
 
 def _require_space(settings: Settings) -> None:
@@ -325,22 +225,9 @@ def _lock_path(settings: Settings) -> Path:
     return settings.airflow_home / "supervisor.lock"
 
 
-def _state_path(settings: Settings) -> Path:
-    return settings.airflow_home / "running.json"
-
-
 def _try_lock(lock: IO[str]) -> bool:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True
-
-
-def _read_state(settings: Settings) -> LocalAirflow | None:
-    try:
-        state = json.loads(_state_path(settings).read_text())
-    except FileNotFoundError:
-        return None
-    children = tuple(processes.Child(**{**child, "log": Path(child["log"])}) for child in state["children"])
-    return LocalAirflow(**{**state, "password_file": Path(state["password_file"]), "children": children})

@@ -1,4 +1,4 @@
-"""What the supervisor remembers from one look at its processes to the next: what died of late, and what is stopped."""
+"""What the supervisor remembers from one look at its processes to the next: what died, is stopped, or is silent."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING
 from biomem_airflow.local import processes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     import psutil
 
 REVIVALS = 5  # of one service, one soon after the other, before `biomem up` gives up
 FORGET_S = 600.0
 STOPPED_S = 20.0
+SILENT_S = 30.0
+STARTING_S = 90.0
 
 
 class Revivals:
@@ -48,3 +50,18 @@ class StoppedProcesses:
         """Return those of the children's sessions that have been seen stopped for STOPPED_S, up to this look."""
         self._since_s = {one: self._since_s.get(one, now_s) for one in processes.stopped(children)}
         return [one for one, since_s in self._since_s.items() if now_s - since_s >= STOPPED_S]
+
+
+class SilentParts:
+    """Parts of Airflow whose process runs and whose heartbeat does not come.
+
+    A scheduler whose log could not be written, on a full disk, waits for ever for its own workers to end.
+    """
+
+    def __init__(self) -> None:
+        self._since_s: dict[str, float] = {}
+
+    def overdue(self, health: Mapping[str, str], now_s: float) -> list[str]:
+        """Return the parts that have been unhealthy for SILENT_S at every look; none while the API does not answer."""
+        self._since_s = {part: self._since_s.get(part, now_s) for part, state in health.items() if state == "unhealthy"}
+        return [part for part, since_s in self._since_s.items() if now_s - since_s >= SILENT_S]
