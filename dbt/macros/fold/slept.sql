@@ -4,7 +4,7 @@
     after it). `histories` as the fold takes them, without replays, and with the `reach` of a memory's associations, [0, 1].
 
     Between two events the priority of a replay only rises, so the next replay is known in closed form (see
-    next_replay_us). No cycle is visited that has nothing to do, and what is long-term needs no sleep: the steps end there.
+    cycle_after). No cycle is visited that has nothing to do, and what is long-term needs no sleep: the steps end there.
     As in the fold, an iteration takes eight steps of every memory, written out one after the other.
 #}
 {% macro slept(name, histories) -%}
@@ -13,6 +13,7 @@
     select
         *,
         {{ replay_need('days_used', 'reach') }} as need,
+        true as is_awake,
         -- used on one day only, it is not needed yet
         cast(null as bigint) as replay_us,
         cast([] as struct(
@@ -57,18 +58,20 @@
 {% macro slept_stride(source) -%}
 {%- set stride = 8 -%}
 {%- set instant_us = event_instant_us('code') -%}
-{%- set elapsed = elapsed_days('last_accessed_us', instant_us) -%}
 {%- set is_replay = event_kind('code') ~ ' = 3' -%}
 {%- set is_access = event_kind('code') ~ ' <> 3' -%}
-{%- set is_awake = consolidation_strength('consolidation_sum') ~ ' < ' ~ parameter('long_term_memory_threshold') -%}
 {%- set built = namespace(query="(select * exclude (replays) replace (events[taken + 1:] as events, 0::bigint as taken), "
-    ~ "0::bigint as code, 0::bigint as day, 0e0 as retention, 0e0 as floor_days from " ~ source
-    ~ " where (replay_us is not null or taken < len(events)) and " ~ is_awake ~ ")") -%}
+    ~ "0::bigint as code, 0::bigint as day, 0e0 as elapsed_days, 0e0 as retention, 0e0 as floor_days, 0::bigint as cycle_us from "
+    ~ source ~ " where (replay_us is not null or taken < len(events)) and is_awake)") -%}
 {%- for number in range(1, stride + 1) -%}
 {%- set built.query -%}
 (
     select
-        * replace ({{ next_replay_us(instant_us, event_instant_us('events[taken + 1]')) }} as replay_us),
+        * replace (
+            case
+                when cycle_us <= least(as_of_us, {{ event_instant_us('events[taken + 1]') }}) then cycle_us
+            end as replay_us
+        ),
         case
             when {{ is_replay }} then {
                 'instant_us': {{ instant_us }},
@@ -79,43 +82,53 @@
             }
         end as replay_{{ number }}
     from (
-        select * replace (case when code is not null and {{ is_awake }} then {{ days_until_replay() }} end as floor_days)
+        select * replace (case when floor_days < 1e6 then {{ cycle_after(instant_us) }} end as cycle_us)
         from (
-            select * replace (
-                case
-                    when code is null then stability_days
-                    when {{ is_replay }} then {{ replay_stability('stability_days') }}
-                    when {{ event_kind('code') }} = 2
-                        then {{ restudy_stability('stability_days', 'difficulty', elapsed, event_grade('code')) }}
-                    else {{ next_stability('stability_days', 'difficulty', elapsed, event_grade('code')) }}
-                end as stability_days,
-                case
-                    when {{ event_kind('code') }} = 1 then {{ next_difficulty('difficulty', event_grade('code')) }}
-                    else difficulty
-                end as difficulty,
-                case when {{ is_access }} then {{ instant_us }} else last_accessed_us end as last_accessed_us,
-                case when {{ is_access }} then day else last_day end as last_day,
-                case when {{ is_replay }} then day else replayed_day end as replayed_day,
-                case when {{ is_replay }}
-                    then consolidation_sum + {{ consolidation_gain(replay_priority('retention', 'need', 'arousal')) }}
-                    else consolidation_sum
-                end as consolidation_sum,
-                case when {{ is_access }} then {{ replay_need('days_used', 'reach') }} else need end as need
-            )
+            select * replace (case when code is not null and is_awake then {{ days_until_replay() }} end as floor_days)
             from (
-                select * replace (
-                    taken + cast(coalesce({{ is_access }}, false) as integer) as taken,
-                    days_used + cast(coalesce({{ is_access }} and day > last_day, false) as integer) as days_used,
-                    case when {{ is_replay }} then {{ retention(elapsed, 'stability_days') }} end as retention
-                )
+                select * replace (case when {{ is_replay }} then {{ consolidation_strength('consolidation_sum') }}
+                    < {{ parameter('long_term_memory_threshold') }} else is_awake end as is_awake)
                 from (
-                    select * replace ({{ local_day(instant_us) }} as day)
+                    select * replace (
+                        case
+                            when code is null then stability_days
+                            when {{ is_replay }} then {{ replay_stability('stability_days') }}
+                            when {{ event_kind('code') }} = 2 then {{ restudy_stability(
+                                'stability_days', 'difficulty', 'elapsed_days', event_grade('code')) }}
+                            else {{ next_stability('stability_days', 'difficulty', 'elapsed_days', event_grade('code')) }}
+                        end as stability_days,
+                        case
+                            when {{ event_kind('code') }} = 1 then {{ next_difficulty('difficulty', event_grade('code')) }}
+                            else difficulty
+                        end as difficulty,
+                        case when {{ is_access }} then {{ instant_us }} else last_accessed_us end as last_accessed_us,
+                        case when {{ is_access }} then day else last_day end as last_day,
+                        case when {{ is_replay }} then day else replayed_day end as replayed_day,
+                        case when {{ is_replay }}
+                            then consolidation_sum + {{ consolidation_gain(replay_priority('retention', 'need', 'arousal')) }}
+                            else consolidation_sum
+                        end as consolidation_sum,
+                        case when {{ is_access }} then {{ replay_need('days_used', 'reach') }} else need end as need
+                    )
                     from (
                         select * replace (
-                            case when {{ is_awake }} then coalesce({{ event_code('replay_us', 3, 3) }}, events[taken + 1]) end
-                                as code
+                            taken + cast(coalesce({{ is_access }}, false) as integer) as taken,
+                            days_used + cast(coalesce({{ is_access }} and day > last_day, false) as integer) as days_used,
+                            case when {{ is_replay }} then {{ retention('elapsed_days', 'stability_days') }} end as retention
                         )
-                        from {{ built.query }}
+                        from (
+                            select * replace (
+                                {{ local_day(instant_us) }} as day,
+                                {{ elapsed_days('last_accessed_us', instant_us) }} as elapsed_days
+                            )
+                            from (
+                                select * replace (
+                                    case when is_awake then coalesce({{ event_code('replay_us', 3, 3) }}, events[taken + 1]) end
+                                        as code
+                                )
+                                from {{ built.query }}
+                            )
+                        )
                     )
                 )
             )
@@ -128,7 +141,7 @@
 {% for number in range(1, stride + 1) %}{{ ', ' if not loop.first }}replay_{{ number }}{% endfor %}
 {%- endset -%}
 select
-    * exclude (code, day, retention, floor_days, {{ replays }}),
+    * exclude (code, day, elapsed_days, retention, floor_days, cycle_us, {{ replays }}),
     list_filter([{{ replays }}], lambda replay: replay is not null) as replays
 from {{ built.query }}
 {%- endmacro %}
@@ -146,17 +159,12 @@ end)
 {%- endmacro %}
 
 {#
-    The instant of the next replay that a step earns before the memory's next event and as_of, else null: the first cycle
-    after the step, on a day on which it was not replayed yet, `floor_days` or more after the last access.
+    The first cycle after a step, on a day on which it was not replayed yet, `floor_days` or more after the last access: its
+    next replay, if neither the memory's next event nor as_of comes before.
 #}
-{% macro next_replay_us(instant_us, next_us) -%}
+{% macro cycle_after(instant_us) -%}
 {%- set cycle_us = var('sleep_cycle_minutes') * 60000000 -%}
-{%- set cycle_after -%}
 ({{ grid_floor(
     'greatest(' ~ instant_us ~ ', last_accessed_us + cast(ceil(floor_days * 864e8) as bigint) - 1, coalesce('
     ~ local_day_start_us('(replayed_day + 1)') ~ ' - 1, ' ~ instant_us ~ '))', cycle_us) }} + {{ cycle_us }})
-{%- endset -%}
-(case
-    when floor_days < 1e6 and {{ cycle_after }} <= least(as_of_us, coalesce({{ next_us }}, as_of_us)) then {{ cycle_after }}
-end)
 {%- endmacro %}

@@ -4,7 +4,7 @@
 #}
 {% macro local_day(instant_us) -%}
 {%- if var('night_time_zone') == 'UTC' -%}
-({{ grid_floor(instant_us, 86400000000) }} // 86400000000)
+{{ grid_number(instant_us, 86400000000) }}
 {%- else -%}
 date_diff(
     'day', date '1970-01-01',

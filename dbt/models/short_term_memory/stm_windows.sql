@@ -184,16 +184,13 @@ accessed as not materialized (
 
 ),
 
--- An agent's windows, counted: how many attention reaches from here, and whether more may be attended than there is room for.
-agent_windows as materialized (
+-- An agent's windows, and whether more may be attended in them than there is room for.
+agent_windows as (
 
     select
         agent_no,
         window_no,
-        row_number() over (partition by agent_no order by window_no) as place,
-        count(*) over (
-            partition by agent_no order by window_no range between current row and {{ windows_attended }} following
-        ) as reached,
+        {{ grid_number('window_no', windows_attended) }} as block,
         sum(memories) over (
             partition by agent_no order by window_no range between {{ windows_attended }} preceding and current row
         ) > {{ working_memory_capacity() }} as is_crowded
@@ -223,7 +220,8 @@ windows as (
 
 {%- endif %}
 
--- A memory is attended in the windows after an access until it is accessed again, or attention has left it.
+-- A memory is attended in the windows after an access until it is accessed again, or attention has left it: these lie in
+-- the block of the access or in the one after it, by which they are met.
 attended as (
 
     select
@@ -236,33 +234,39 @@ attended as (
         attended.access_count,
         attended.first_us,
         attended.last_accessed_us,
-        {{ ages_of(
-            'list_transform(attended.last_us, lambda us: ((reached.window_no + 1) * ' ~ window_us ~ ' - us) / 1e6)'
-        ) }} as ages_s,
+        -- as ages_of, of known instants: clamped while they are whole numbers
+        list_transform(
+            attended.last_us, lambda us: greatest((reached.window_no + 1) * {{ window_us }} - us, 50000) / 1e6
+        ) as ages_s,
         reached.is_crowded
     from (
         select
-            accessed.*,
-            unnest(range(agent_windows.place, agent_windows.place + agent_windows.reached)) as reached_place
-        from accessed
-        inner join agent_windows
-            on
-                accessed.agent_no = agent_windows.agent_no
-                and accessed.window_no = agent_windows.window_no
+            *,
+            unnest(case when last_block > first_block then [first_block, last_block] else [first_block] end) as block
+        from (
+            select
+                *,
+                {{ grid_number('window_no', windows_attended) }} as first_block,
+                {{ grid_number('last_window_no', windows_attended) }} as last_block
+            from (
+                select
+                    *,
+                    least(next_window_no - 1, {{ window_no('last_accessed_us + ' ~ attention_us) }} - 1) as last_window_no
+                from accessed
+            )
+        )
     ) as attended
     inner join agent_windows as reached
         on
             attended.agent_no = reached.agent_no
-            and attended.reached_place = reached.place
+            and attended.block = reached.block
+            and reached.window_no between attended.window_no and attended.last_window_no
     {%- if is_incremental() %}
     semi join windows
         on
             attended.agent_no = windows.agent_no
             and reached.window_no = windows.window_no
     {%- endif %}
-    where
-        (attended.next_window_no is null or reached.window_no < attended.next_window_no)
-        and attended.last_accessed_us >= (reached.window_no + 1) * {{ window_us }} - {{ attention_us }}
 
 ),
 
