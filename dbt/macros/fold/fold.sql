@@ -99,13 +99,13 @@
                 when {{ event_kind('code') }} = 3 then {{ replay_stability('stability_days') }}
                 when {{ event_kind('code') }} = 2 then {{ restudy_stability(
                     'stability_days', 'difficulty',
-                    elapsed_days('last_accessed_us', event_instant_us('code')), event_grade('code')) }}
+                    elapsed_days('last_accessed_us', event_instant_us('code')), event_grade('code'), known=true) }}
                 else {{ next_stability(
                     'stability_days', 'difficulty',
-                    elapsed_days('last_accessed_us', event_instant_us('code')), event_grade('code')) }}
+                    elapsed_days('last_accessed_us', event_instant_us('code')), event_grade('code'), known=true) }}
             end as stability_days,
             case
-                when {{ event_kind('code') }} = 1 then {{ next_difficulty('difficulty', event_grade('code')) }}
+                when {{ event_kind('code') }} = 1 then {{ next_difficulty('difficulty', event_grade('code'), known=true) }}
                 else difficulty
             end as difficulty,
             case

@@ -94,18 +94,18 @@
                             when code is null then stability_days
                             when {{ is_replay }} then {{ replay_stability('stability_days') }}
                             when {{ event_kind('code') }} = 2 then {{ restudy_stability(
-                                'stability_days', 'difficulty', 'elapsed_days', event_grade('code')) }}
-                            else {{ next_stability('stability_days', 'difficulty', 'elapsed_days', event_grade('code')) }}
+                                'stability_days', 'difficulty', 'elapsed_days', event_grade('code'), known=true) }}
+                            else {{ next_stability('stability_days', 'difficulty', 'elapsed_days', event_grade('code'), known=true) }}
                         end as stability_days,
                         case
-                            when {{ event_kind('code') }} = 1 then {{ next_difficulty('difficulty', event_grade('code')) }}
+                            when {{ event_kind('code') }} = 1 then {{ next_difficulty('difficulty', event_grade('code'), known=true) }}
                             else difficulty
                         end as difficulty,
                         case when {{ is_access }} then {{ instant_us }} else last_accessed_us end as last_accessed_us,
                         case when {{ is_access }} then day else last_day end as last_day,
                         case when {{ is_replay }} then day else replayed_day end as replayed_day,
                         case when {{ is_replay }}
-                            then consolidation_sum + {{ consolidation_gain(replay_priority('retention', 'need', 'arousal')) }}
+                            then consolidation_sum + {{ consolidation_gain(replay_priority('retention', 'need', 'arousal', known=true)) }}
                             else consolidation_sum
                         end as consolidation_sum,
                         case when {{ is_access }} then {{ replay_need('days_used', 'reach') }} else need end as need
@@ -114,7 +114,7 @@
                         select * replace (
                             taken + cast(coalesce({{ is_access }}, false) as integer) as taken,
                             days_used + cast(coalesce({{ is_access }} and day > last_day, false) as integer) as days_used,
-                            case when {{ is_replay }} then {{ retention('elapsed_days', 'stability_days') }} end as retention
+                            case when {{ is_replay }} then {{ retention('elapsed_days', 'stability_days', known=true) }} end as retention
                         )
                         from (
                             select * replace (
@@ -154,7 +154,7 @@ from {{ built.query }}
 {%- set weight = '(need * (1e0 + coalesce(arousal, 0e0)))' -%}
 (case
     when {{ weight }} > {{ parameter('replay_priority_floor') }}
-        then {{ days_until_retention('stability_days', '(1e0 - ' ~ parameter('replay_priority_floor') ~ ' / ' ~ weight ~ ')') }}
+        then {{ days_until_retention('stability_days', '(1e0 - ' ~ parameter('replay_priority_floor') ~ ' / ' ~ weight ~ ')', known=true) }}
 end)
 {%- endmacro %}
 

@@ -31,7 +31,7 @@ subjects as materialized (
 {#- Within a step retention only falls: when it is below the threshold is known in closed form. #}
 {%- set below_us -%}
 last_accessed_us + cast(
-    least({{ days_until_retention('stability_days', parameter('forgetting_threshold')) }}, 1e6) * 864e8 as bigint
+    least({{ days_until_retention('stability_days', parameter('forgetting_threshold'), known=true) }}, 1e6) * 864e8 as bigint
 )
 {%- endset %}
 
