@@ -70,6 +70,7 @@ def preload() -> None:
     importlib.import_module("sqlparse.lexer").Lexer.get_default_instance()
     # what Airflow looks up only once for the DAG files, plugins and connections, is inherited too
     kept.keep_dags(settings)
+    kept.keep_silent()
 
 
 def parse() -> None:

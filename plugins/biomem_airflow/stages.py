@@ -110,6 +110,9 @@ class RunModelOperator(_ParsedProject, DbtRunLocalOperator):  # type: ignore[mis
     def __init__(self, *, may_be_left_out: bool, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.may_be_left_out = may_be_left_out
+        if not self.should_store_compiled_sql:
+            # nothing in them is a template; to show them in the UI is a request before the model
+            self.template_fields = ()
 
     def _arguments(self, con: duckdb.DuckDBPyConnection) -> list[str]:
         # dbt's own full refresh is for all agents; for one agent, the run's clock makes its memories new instead

@@ -177,6 +177,15 @@ def test_a_task_is_a_model_or_one_of_few(dags: dict[str, DAG], manifest: dict[st
     assert others == {"pull_memories", "all_pulled", "begin", "test", "publish"}
 
 
+def test_the_models_of_a_window_have_nothing_to_render(dags: dict[str, DAG], manifest: dict[str, Any]) -> None:
+    for model, (stage,) in models_of(manifest).items():
+        task = dags[stage].task_dict[model]
+        rendered = type(task).template_fields
+        assert {"env", "select", "dbt_cmd_flags", "compiled_sql"} <= set(rendered)
+        assert "{{" not in json.dumps([getattr(task, field) for field in rendered], default=str)
+        assert task.template_fields == (() if stage == "short_term_memory" else rendered)
+
+
 def test_models_run_in_the_order_of_their_references(dags: dict[str, DAG], manifest: dict[str, Any]) -> None:
     names = {key: node["name"] for key, node in manifest["nodes"].items() if node["resource_type"] == "model"}
     stage_of = {name: stages[0] for name, stages in models_of(manifest).items()}

@@ -114,6 +114,23 @@ def test_dbt_leaves_out_its_own_check_of_the_parameters_and_no_other_hook(monkey
     assert [hook.raw_code for hook in RunTask.get_hooks_by_type(None, None)] == ["vacuum"]  # type: ignore[arg-type]
 
 
+def test_no_listener_counts_what_is_told_to_nobody() -> None:
+    from airflow.sdk.listener import get_listener_manager
+
+    listeners = get_listener_manager().pm
+    names = {each.__name__ for each in listeners.get_plugins()}
+    cosmos = [each for each in listeners.get_plugins() if each.__name__.startswith("cosmos.listeners.")]
+    assert cosmos, "Cosmos has moved its listeners"
+    try:
+        kept.keep_silent()
+        left = {each.__name__ for each in listeners.get_plugins()}
+    finally:
+        for each in cosmos:
+            if not listeners.is_registered(each):
+                listeners.register(each)
+    assert left == names - {each.__name__ for each in cosmos}
+
+
 def test_what_is_kept_is_still_where_dbt_looks_for_it() -> None:
     from dbt_common.clients.jinja import template_cache
 
