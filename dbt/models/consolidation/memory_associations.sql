@@ -100,8 +100,7 @@ held_together as (
         greatest(one.memory_no, other.memory_no) as no_b,
         one.window_us,
         greatest(one.accessed_us, other.accessed_us) as coactive_us,
-        {{ coactivation('(one.accessed_us - other.accessed_us) / 1e6') }} as nearness,
-        0.0 as contiguity
+        {{ coactivation('(one.accessed_us - other.accessed_us) / 1e6') }} as nearness
     from windows as one
     inner join windows as other
         on one.window_us = other.window_us
@@ -117,22 +116,14 @@ told_in_turn as (
         least(numbered.memory_no, previous.memory_no) as no_a,
         greatest(numbered.memory_no, previous.memory_no) as no_b,
         epoch_us(told.window_start) as window_us,
-        epoch_us(told.occurred_at) as coactive_us,
-        0.0 as nearness,
+        max(epoch_us(told.occurred_at)) as coactive_us,
         {{ contiguity('1') }} as contiguity
     from ({{ session_neighbours('clock', 'reopened_sessions' if is_incremental() else none) }}) as told
     inner join numbered
         on told.memory_id = numbered.memory_id
     inner join numbered as previous
         on told.previous_memory_id = previous.memory_id
-
-),
-
-meetings as (
-
-    select * from held_together
-    union all
-    select * from told_in_turn
+    group by no_a, no_b, window_us
 
 ),
 
@@ -142,15 +133,16 @@ coactivations as materialized (
     select
         no_a,
         no_b,
-        max(coactive_us) as coactive_us,
-        least(1e0, max(nearness) + max(contiguity)) as coactivation
-    from meetings
+        greatest(held_together.coactive_us, told_in_turn.coactive_us) as coactive_us,
+        least(1e0, coalesce(held_together.nearness, 0e0) + coalesce(told_in_turn.contiguity, 0e0)) as coactivation
+    from held_together
+    full outer join told_in_turn
+        using (no_a, no_b, window_us)
     {% if is_incremental() -%}
         where
             no_a in (select memory_no from reopened)
             or no_b in (select memory_no from reopened)
     {%- endif %}
-    group by no_a, no_b, window_us
 
 ),
 
