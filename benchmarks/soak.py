@@ -1,8 +1,9 @@
 """A live Airflow under load: is every 30-second window met, how late is what was written, what does it cost.
 
 Starts Airflow in a home of its own, with its own embedded PostgreSQL and ports; a writer commits memories all the time,
-the sleep rhythms are triggered more often than their schedules would. At the end the writer stops, and what an idle
-window costs is measured too. Prints a summary, and writes all of it as JSON.
+the sleep rhythms are triggered more often than their schedules would. At the end the writer stops, and what idle
+windows cost is measured too. Prints a summary, and writes all of it as JSON. With `--wake-up` memories come in bursts,
+and the source starts a window at each.
 
     python benchmarks/soak.py --minutes 60 --out soak.json
 """
@@ -29,6 +30,8 @@ import psutil
 import psycopg
 from biomem.demo.postgres import connections
 from biomem.settings import load_settings
+from biomem.source.mapping import load_sources
+from biomem.source.wake_up import ddl
 from biomem_airflow import commands
 from biomem_airflow.local import supervisor
 from rich.console import Console
@@ -44,6 +47,7 @@ WINDOW_S = 30
 AWAKE = "short_term_memory"
 SLEEP_EVERY_S = {"consolidation": 120, "nightly_decay": 300, "weekly_homeostasis": 600}
 IDLE_WINDOWS = 4
+BURST_EVERY_S = 17
 SAMPLE_EVERY_S = 10
 LOCK_ERRORS = ("Could not set lock", "Conflicting lock", "is in use by")
 MODEL_TOOK = re.compile(r"OK created sql .* in ([0-9.]+)s\]")
@@ -56,27 +60,38 @@ CREATE = """
 
 @dataclass
 class Writer:
-    """Commits `per_window` memories a window, evenly, and sees when each commit becomes visible to readers."""
+    """Commits `per_window` memories a window, and sees when each commit becomes visible to readers.
+
+    Evenly, or all that come in BURST_EVERY_S in one transaction.
+    """
 
     source_dsn: str
     target_dsn: str
     per_window: int
+    in_bursts: bool = False
     stop: threading.Event = field(default_factory=threading.Event)
     committed: dict[str, float] = field(default_factory=dict)
     delays: list[float] = field(default_factory=list)
     written: int = 0
 
     def write(self) -> None:
+        every_s = BURST_EVERY_S if self.in_bursts else WINDOW_S / self.per_window
+        burst = max(round(every_s * self.per_window / WINDOW_S), 1)
         with psycopg.connect(self.source_dsn, autocommit=True) as pg:
-            while not self.stop.wait(WINDOW_S / self.per_window):
-                number = self.written
-                row = pg.execute(
-                    "insert into public.memories (agent_id, session_id, content) values (%s, %s, %s) returning id",
-                    [f"agent-{number % 5}", f"session-{number // 50}", _sentence(number)],
-                ).fetchone()
-                assert row is not None
-                self.committed[str(row[0])] = time.time()
-                self.written += 1
+            while not self.stop.wait(every_s):
+                with pg.transaction():
+                    ids = [self._insert(pg) for _ in range(burst)]
+                self.committed |= dict.fromkeys(ids, time.time())
+
+    def _insert(self, pg: psycopg.Connection[Any]) -> str:
+        number = self.written
+        row = pg.execute(
+            "insert into public.memories (agent_id, session_id, content) values (%s, %s, %s) returning id",
+            [f"agent-{number % 5}", f"session-{number // 50}", _sentence(number)],
+        ).fetchone()
+        assert row is not None
+        self.written += 1
+        return str(row[0])
 
     def watch(self) -> None:
         with psycopg.connect(self.target_dsn, autocommit=True) as pg:
@@ -98,13 +113,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--rows", type=int, default=200, help="memories written in a window of 30 s")
+    parser.add_argument("--wake-up", action="store_true", help="memories come in bursts, each of which wakes a window")
     parser.add_argument("--port", type=int, default=8790)
     parser.add_argument("--out", type=Path, help="file for the figures as JSON")
     options = parser.parse_args()
     if options.minutes <= 0 or options.rows < 1:
         parser.error("--minutes and --rows must be positive")
     with tempfile.TemporaryDirectory(prefix="biomem-soak-", ignore_cleanup_errors=True) as home:
-        figures = _soak(load_settings(Path(home)), options.minutes, options.rows, options.port)
+        figures = _soak(load_settings(Path(home)), options)
     if options.out:
         options.out.write_text(json.dumps(figures, indent=1) + "\n")
     print(json.dumps(figures, indent=1))
@@ -112,18 +128,21 @@ def main() -> None:
         sys.exit(1)
 
 
-def _soak(settings: Settings, minutes: float, rows: int, port: int) -> dict[str, Any]:
+def _soak(settings: Settings, options: argparse.Namespace) -> dict[str, Any]:
+    minutes, rows = options.minutes, options.rows
     console = Console(stderr=True)
     with ExitStack() as stack:
         dsns = stack.enter_context(connections(settings))
         with psycopg.connect(dsns.source_dsn, autocommit=True) as pg:
             pg.execute(CREATE)
-        local = commands.up(settings, port, console)
+            if options.wake_up:
+                _let_wake(settings, pg)
+        local = commands.up(settings, options.port, console)
         stack.callback(supervisor.stop, settings)
         api = local.api()
         stack.callback(api.close)
         _first_window(api)
-        writer = Writer(dsns.source_dsn, dsns.target_dsn, rows)
+        writer = Writer(dsns.source_dsn, dsns.target_dsn, rows, options.wake_up)
         began, processes = datetime.now(timezone.utc), _parts(local.supervisor_pid)
         samples: list[float] = []
         workers = [
@@ -144,7 +163,10 @@ def _soak(settings: Settings, minutes: float, rows: int, port: int) -> dict[str,
         idle_from = datetime.now(timezone.utc)
         console.print("waiting for windows with nothing new")
         # what was last in mind has to leave it first
-        time.sleep(_attention_s(settings) + (IDLE_WINDOWS + 2) * WINDOW_S)
+        time.sleep(_attention_s(settings) + WINDOW_S)
+        at_rest, at_rest_from = _parts(local.supervisor_pid), time.monotonic()
+        time.sleep((IDLE_WINDOWS + 1) * WINDOW_S)
+        resting = sum(_cpu_between(at_rest, _parts(local.supervisor_pid)).values()) / (time.monotonic() - at_rest_from)
         idle = [run for run in api.runs(AWAKE, idle_from, datetime.now(timezone.utc)) if _is_idle(api, run)]
         seconds = (ended - began).total_seconds()
         rhythms = {dag: _rhythm(api, dag, began, ended) for dag in (AWAKE, *SLEEP_EVERY_S)}
@@ -159,11 +181,22 @@ def _soak(settings: Settings, minutes: float, rows: int, port: int) -> dict[str,
             "commit_to_visible_s": _spread(writer.delays),
             "idle_window_s": {"windows": len(idle), **_spread([_seconds(run) for run in idle])},
             "cpu_share_of_a_core": {part: round(used / seconds, 3) for part, used in sorted(cpu.items())},
+            "cpu_share_of_a_core_idle": round(resting, 3),
             "memory_mb": {"start": samples[0], "middle": samples[len(samples) // 2], "end": samples[-1]},
             "lock_errors": _lock_errors(settings),
             "task_overhead": overhead,
             "dbt_build_s": _dbt_build(settings),
         }
+
+
+def _let_wake(settings: Settings, pg: psycopg.Connection[Any]) -> None:
+    """What `wake_up: true` in source.yml and `biomem source wake-up --print-ddl` do."""
+    (settings.home / "source.yml").write_text(
+        "sources:\n  public.memories:\n    table: public.memories\n    wake_up: true\n    columns:\n"
+        "      {id: id, agent_id: agent_id, session_id: session_id, content: content, occurred_at: created_at}\n"
+    )
+    (source,) = load_sources(settings)
+    pg.execute(ddl(source))
 
 
 def _first_window(api: AirflowApi) -> None:

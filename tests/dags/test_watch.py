@@ -100,8 +100,9 @@ def test_a_part_that_is_not_heard_of_is_named_after_a_while() -> None:
     assert watch.overdue(ill, 102.0 + SILENT_S) == []
 
 
-def test_while_the_api_does_not_answer_nobody_is_taken_for_silent() -> None:
+def test_while_the_api_does_not_answer_only_it_is_taken_for_silent() -> None:
     watch = SilentParts()
     assert watch.overdue({"scheduler": "unhealthy"}, 100.0) == []
     assert watch.overdue({}, 110.0) == []
-    assert watch.overdue({"scheduler": "unhealthy"}, 100.0 + SILENT_S) == []
+    assert watch.overdue({}, 110.0 + SILENT_S) == ["api-server"]
+    assert watch.overdue({"scheduler": "unhealthy"}, 111.0 + SILENT_S) == []

@@ -17,6 +17,7 @@ REVIVALS = 5  # of one service, one soon after the other, before `biomem up` giv
 FORGET_S = 600.0
 STOPPED_S = 20.0
 SILENT_S = 30.0
+API = "api-server"
 STARTING_S = 90.0
 
 
@@ -53,7 +54,7 @@ class StoppedProcesses:
 
 
 class SilentParts:
-    """Parts of Airflow whose process runs and whose heartbeat does not come.
+    """Parts of Airflow whose process runs and that are not heard of.
 
     A scheduler whose log could not be written, on a full disk, waits for ever for its own workers to end.
     """
@@ -62,6 +63,7 @@ class SilentParts:
         self._since_s: dict[str, float] = {}
 
     def overdue(self, health: Mapping[str, str], now_s: float) -> list[str]:
-        """Return the parts that have been unhealthy for SILENT_S at every look; none while the API does not answer."""
-        self._since_s = {part: self._since_s.get(part, now_s) for part, state in health.items() if state == "unhealthy"}
+        """Return the parts that have been unhealthy for SILENT_S at every look; no `health` at all is the API's part."""
+        silent = [part for part, state in health.items() if state == "unhealthy"] if health else [API]
+        self._since_s = {part: self._since_s.get(part, now_s) for part in silent}
         return [part for part, since_s in self._since_s.items() if now_s - since_s >= SILENT_S]
