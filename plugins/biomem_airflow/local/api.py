@@ -57,10 +57,10 @@ class AirflowApi:
     def close(self) -> None:
         self._client.close()
 
-    def health(self) -> dict[str, str]:
-        """Return the state of each component; nothing when the server does not answer yet."""
+    def health(self, timeout_s: float = 10) -> dict[str, str]:
+        """Return the state of each component; nothing when the server does not answer within `timeout_s`."""
         try:
-            answer = self._client.get("/api/v2/monitor/health", timeout=10)
+            answer = self._client.get("/api/v2/monitor/health", timeout=timeout_s)
         except httpx.TransportError:
             return {}
         if answer.status_code != httpx.codes.OK:

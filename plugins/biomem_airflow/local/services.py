@@ -99,7 +99,7 @@ class Services:
         if now_s - self._looked_s < LOOK_S:
             return
         self._looked_s = now_s
-        for part in self._silent.overdue(api.health(), now_s):
+        for part in self._silent.overdue(api.health(timeout_s=LOOK_S / 2), now_s):
             child = self._children.get(part.replace("_", "-"))
             if child is not None and child.is_running() and time.time() - child.started > STARTING_S:
                 tell(f"Airflow's {child.name} runs, but has not been heard of for {SILENT_S:.0f} s, and is killed")

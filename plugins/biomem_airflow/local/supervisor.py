@@ -82,9 +82,9 @@ def serve(settings: Settings, port_choice: env.Ports, connections: Connections, 
         tell(f"Airflow runs at {services.describe().url}")
         with contextlib.closing(services.describe().api()) as api:
             while True:
-                services.end_silent(api, note)
-                services.end_stopped(note)
                 services.revive(note)
+                services.end_stopped(note)
+                services.end_silent(api, note)
                 services.shorten_logs()
                 time.sleep(1)
 

@@ -63,7 +63,7 @@ class SilentParts:
         self._since_s: dict[str, float] = {}
 
     def overdue(self, health: Mapping[str, str], now_s: float) -> list[str]:
-        """Return the parts that have been unhealthy for SILENT_S at every look; no `health` at all is the API's part."""
+        """Return the parts that were unhealthy at every look for SILENT_S; no `health` at all is the API's part."""
         silent = [part for part, state in health.items() if state == "unhealthy"] if health else [API]
         self._since_s = {part: self._since_s.get(part, now_s) for part in silent}
         return [part for part, since_s in self._since_s.items() if now_s - since_s >= SILENT_S]
