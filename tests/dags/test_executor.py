@@ -42,7 +42,11 @@ def test_the_scheduler_goes_on_at_once_when_a_task_has_ended_and_waits_otherwise
     before = time.monotonic()
     started.sync()
     assert time.monotonic() - before < executor.LOOK_EVERY_S / 2
-    # three ends are one look
+    # three ends are one look, and the next one comes soon
+    before = time.monotonic()
+    started.sync()
+    assert executor.LOOK_EVERY_S_SOON_AFTER <= time.monotonic() - before < executor.LOOK_EVERY_S
+    time.sleep(executor.SOON_S)
     before = time.monotonic()
     started.sync()
     assert time.monotonic() - before >= executor.LOOK_EVERY_S
