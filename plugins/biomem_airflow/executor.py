@@ -21,6 +21,8 @@ from airflow.executors.local_executor import LocalExecutor
 LOOK_EVERY_S = 0.2
 LOOK_EVERY_S_SOON_AFTER = 0.08
 SOON_S = 1.0
+# how often a process that has closed all its connections, and is about to end, is asked whether it has
+ENDING_S = 0.02
 # where Airflow looks for the class that watches a task's process
 WATCHER = ("airflow.sdk.execution_time.supervisor", "ActivitySubprocess")
 
@@ -74,8 +76,10 @@ class PromptExecutor(LocalExecutor):
 def ring_at_the_end(bell: Bell) -> None:
     """Have whoever watches a task in this process, or in one forked from it, ring once the task's end is on record.
 
-    It also leaves out the heartbeat that it would send as soon as the task has started: that it has, the server was
-    told the moment before, and the task's first request had to wait for the answer.
+    Two waits go besides. The heartbeat as soon as the task has started: that it has, the server was told the moment
+    before, and the task's first request had to wait for the answer. And up to 5 s for a process that has closed its
+    connections and not quite ended: nothing would wake who waits for it, with the state of a skipped or failed task
+    untold.
     """
     module, name = import_module(WATCHER[0]), WATCHER[1]
     watcher = getattr(module, name)
@@ -84,6 +88,11 @@ def ring_at_the_end(bell: Bell) -> None:
         def _on_child_started(self, **told: Any) -> None:
             super()._on_child_started(**told)
             self._last_heartbeat_attempt = self._last_successful_heartbeat
+
+        def _service_subprocess(self, max_wait_time: float, **options: Any) -> int | None:
+            wait_s = max_wait_time if self._open_sockets else min(max_wait_time, ENDING_S)
+            code: int | None = super()._service_subprocess(wait_s, **options)
+            return code
 
         def _send_terminal_state_msg(self, msg: Any) -> None:
             super()._send_terminal_state_msg(msg)

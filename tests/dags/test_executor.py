@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import selectors
 import time
 from importlib import import_module
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
+import psutil
 import pytest
 from biomem_airflow import executor
 from biomem_airflow.executor import Bell, PromptExecutor
@@ -62,11 +65,30 @@ def test_a_bell_that_nobody_listens_to_keeps_nobody_waiting() -> None:
     bell.close()
 
 
+def test_a_task_that_has_closed_its_connections_is_not_waited_for_longer_than_it_takes(
+    started: PromptExecutor,
+) -> None:
+    from airflow.sdk.execution_time import supervisor
+
+    pid = os.fork()
+    if pid == 0:
+        time.sleep(0.2)
+        os._exit(0)
+    watcher = supervisor.ActivitySubprocess.__new__(supervisor.ActivitySubprocess)
+    watcher._exit_code, watcher._open_sockets = None, WeakKeyDictionary()
+    watcher._process = supervisor.PsutilTracker(psutil.Process(pid))
+    watcher.selector = selectors.DefaultSelector()
+    before = time.monotonic()
+    while watcher._service_subprocess(max_wait_time=5) is None:
+        pass
+    assert 0.1 <= time.monotonic() - before < 2
+
+
 def test_who_watches_a_task_rings_when_its_end_is_on_record_and_sends_no_second_start(started: PromptExecutor) -> None:
     from airflow.sdk.execution_time.supervisor import ActivitySubprocess
 
     watcher = ActivitySubprocess.__mro__[1]
     assert ActivitySubprocess.__name__ == "RingingWatcher"
-    for name in ("_on_child_started", "_send_terminal_state_msg", "_last_heartbeat_attempt"):
-        assert name in vars(watcher), "Airflow has moved what the executor leans on"
-    assert "_last_successful_heartbeat" in vars(watcher)
+    own = {"_on_child_started", "_send_terminal_state_msg", "_last_heartbeat_attempt", "_last_successful_heartbeat"}
+    assert own <= set(vars(watcher)), "Airflow has moved what the executor leans on"
+    assert {"_service_subprocess", "_open_sockets"} <= set(vars(watcher.__mro__[1]))
