@@ -21,6 +21,14 @@ if TYPE_CHECKING:
 
 _database_numbers = count(1)
 
+# Files that take minutes: first, so that none of them is what all other workers wait for in the end.
+LONG_FILES = ("test_forget.py", "test_demo.py", "test_rebuild.py", "test_budget.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in LONG_FILES)
+
+
 # a temporary root of this session's own: every pytest that starts closes the shared one to other users, and as root the
 # embedded PostgreSQL runs as another user
 _temporary_root = tempfile.mkdtemp(prefix="biomem-tests-")

@@ -1,8 +1,8 @@
 """Publishing a stage's results to schema `memory` in PostgreSQL: changed rows only, all of them at once.
 
-The warehouse remembers key and hash of every row it has sent. DuckDB and PostgreSQL cannot commit together, so each
-table also carries the id of the publication that last changed it, on both sides: PostgreSQL commits first, and a
-warehouse that died before its own commit finds another id there, and sends that table whole.
+The warehouse remembers key and hash of every row it has sent (see `send`). DuckDB and PostgreSQL cannot commit
+together, so each table also carries the id of the publication that last changed it, on both sides: PostgreSQL commits
+first, and a warehouse that died before its own commit finds another id there, and sends that table whole.
 """
 
 from __future__ import annotations
@@ -16,22 +16,20 @@ from uuid import uuid4
 from biomem.errors import PublishError
 from biomem.source.dsn import connect, place, without_secrets
 from biomem.warehouse.connection import transaction
+from biomem.warehouse.context import AWAKE, is_whole_run
 from biomem.warehouse.published_tables import PARAMETERS, SOURCES, STAGE_TABLES, PublishedTable
+from biomem.warehouse.send import Run, note_seen, send_table
 from biomem.warehouse.target_schema import ADVISORY_LOCK, migrate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-    from datetime import datetime
+    from collections.abc import Mapping
 
     import duckdb
     import psycopg
-    from psycopg.sql import Composable
 
     from biomem.parameters import Parameter
 
     Target = psycopg.Connection[tuple[Any, ...]]
-
-ROWS_AT_ONCE = 2_000
 
 
 @dataclass(frozen=True)
@@ -56,16 +54,6 @@ class PublishResult:
         )
         resent = f"; sent whole: {', '.join(self.resent)}" if self.resent else ""
         return f"published {self.stage}: {tables}{resent}; {self.seconds:.2f} s"
-
-
-@dataclass(frozen=True)
-class Run:
-    """A run of a stage, as it stands beside what it publishes."""
-
-    run_id: str
-    stage: str
-    as_of: datetime
-    params_hash: str
 
 
 def publish_stage(
@@ -98,9 +86,14 @@ def publish_stage(
             # publications take turns, so that the marks read below still hold at the commit
             pg.execute("select pg_advisory_xact_lock(%s)", [ADVISORY_LOCK])
             resent = [table.name for table in tables if _mark_in_target(pg, table) != _mark_in_warehouse(con, table)]
-            counts = {table.name: _publish_table(con, pg, table, run, table.name in resent) for table in tables}
+            may_be_narrow = stage == AWAKE and not is_whole_run(con, stage)
+            counts = {
+                table.name: send_table(con, pg, table, run, is_whole=table.name in resent, may_be_narrow=may_be_narrow)
+                for table in tables
+            }
             changed = [name for name, (written, deleted) in counts.items() if written or deleted or name in resent]
             _leave_marks(con, pg, run, publish_id, changed, counts)
+            note_seen(con, tables)
             pg.commit()
     except psycopg.Error as error:
         raise PublishError(
@@ -133,7 +126,7 @@ def publish_heartbeat(con: duckdb.DuckDBPyConnection, run: Run, *, dsn: str) -> 
             tables = (*STAGE_TABLES[run.stage], PARAMETERS)
             if any(_mark_in_target(pg, table) != _mark_in_warehouse(con, table) for table in tables):
                 return False
-            counts = {SOURCES.name: _publish_table(con, pg, SOURCES, run, is_whole=False)}
+            counts = {SOURCES.name: send_table(con, pg, SOURCES, run)}
             _leave_marks(con, pg, run, uuid4().hex, [SOURCES.name], counts)
             pg.execute(
                 "delete from memory.runs where stage = %s and run_id <> %s and changed_tables <@ %s::text[]",
@@ -170,71 +163,6 @@ def _mark_in_target(pg: Target, table: PublishedTable) -> str | None:
     return row[0] if row else None
 
 
-def _publish_table(
-    con: duckdb.DuckDBPyConnection, pg: Target, table: PublishedTable, run: Run, is_whole: bool
-) -> tuple[int, int]:
-    """Send what changed in one table, or all of it; returns how many rows were written and deleted in the target."""
-    columns = _stage_outgoing(con, table)
-    if is_whole:
-        con.execute("delete from published.rows where table_name = ?", [table.name])
-    changed = con.execute(
-        """
-        create or replace temp table changed as
-        select outgoing.* from outgoing
-        anti join (select row_key, row_hash from published.rows where table_name = $name) as sent
-            on sent.row_key = outgoing.row_key and sent.row_hash = outgoing.row_hash
-        """,
-        {"name": table.name},
-    ).fetchall()[0][0]
-    gone = con.execute(
-        """
-        create or replace temp table gone as
-        select row_key from published.rows
-        where table_name = $name and row_key not in (select row_key from outgoing)
-        """,
-        {"name": table.name},
-    ).fetchall()[0][0]
-    if not (changed or gone or is_whole):
-        return 0, 0
-    deleted = _delete(con, pg, table) if gone else 0
-    _copy(con, pg, table, columns)
-    if is_whole:
-        deleted += _delete_unknown(pg, table)
-    written = _upsert(pg, table, columns, run)
-    con.execute(
-        "delete from published.rows where table_name = ? "
-        "and row_key in (select row_key from gone union all select row_key from changed)",
-        [table.name],
-    )
-    con.execute("insert into published.rows select ?, row_key, row_hash from changed", [table.name])
-    return written, deleted
-
-
-def _stage_outgoing(con: duckdb.DuckDBPyConnection, table: PublishedTable) -> list[str]:
-    """Put the table's rows as they should be, with key and hash, into `outgoing`; returns its columns."""
-    import duckdb
-
-    for model, definition in table.optional.items():
-        con.execute(f"drop table if exists temp.{model}")
-        if not _is_built(con, model):
-            con.execute(f"create temp table {model} ({definition})")
-    try:
-        described: list[tuple[Any, ...]] = con.execute(f"describe {table.select}").fetchall()
-    except duckdb.CatalogException as error:
-        raise PublishError(
-            f"table {table.name} cannot be published, a model it is made of was not built: {error}; run the stage's "
-            "models first"
-        ) from error
-    columns = [str(name) for name, *_ in described]
-    key = ", ".join(f"{name}::varchar" for name in table.key)
-    con.execute(
-        f"create or replace temp table outgoing as "
-        f"select to_json([{key}])::varchar as row_key, hash({', '.join(columns)})::varchar as row_hash, * "
-        f"from ({table.select})"
-    )
-    return columns
-
-
 def _stage_parameters(con: duckdb.DuckDBPyConnection, parameters: Mapping[str, Parameter]) -> None:
     con.execute(
         "create or replace temp table run_parameters (name varchar, value varchar, unit varchar, allowed varchar, "
@@ -244,92 +172,6 @@ def _stage_parameters(con: duckdb.DuckDBPyConnection, parameters: Mapping[str, P
         "insert into run_parameters values (?, ?, ?, ?, ?, ?, ?)",
         [(p.name, json.dumps(p.value), p.unit, p.allowed, p.meaning, p.source, p.basis) for p in parameters.values()],
     )
-
-
-def _is_built(con: duckdb.DuckDBPyConnection, model: str) -> bool:
-    sql = "select 1 from information_schema.tables where table_catalog = current_database() and table_name = ?"
-    return con.execute(sql, [model]).fetchone() is not None
-
-
-def _copy(con: duckdb.DuckDBPyConnection, pg: Target, table: PublishedTable, columns: Sequence[str]) -> None:
-    from psycopg import sql
-
-    target, names = sql.Identifier("memory", table.name), sql.SQL(", ").join(map(sql.Identifier, columns))
-    pg.execute("drop table if exists pg_temp.incoming")
-    pg.execute(
-        sql.SQL("create temp table incoming on commit drop as select {} from {} with no data").format(names, target)
-    )
-    rows = con.execute(f"select {', '.join(columns)} from changed")
-    with pg.cursor().copy(sql.SQL("copy pg_temp.incoming ({}) from stdin").format(names)) as copy:
-        for row in _rows(rows):
-            copy.write_row(row)
-
-
-def _delete(con: duckdb.DuckDBPyConnection, pg: Target, table: PublishedTable) -> int:
-    """Delete what the warehouse has sent before and holds no more."""
-    from psycopg import sql
-
-    target, names = sql.Identifier("memory", table.name), sql.SQL(", ").join(map(sql.Identifier, table.key))
-    pg.execute("drop table if exists pg_temp.departed")
-    pg.execute(
-        sql.SQL("create temp table departed on commit drop as select {} from {} with no data").format(names, target)
-    )
-    parts = ", ".join(f"json_extract_string(row_key, '$[{place}]')" for place in range(len(table.key)))
-    with pg.cursor().copy(sql.SQL("copy pg_temp.departed ({}) from stdin").format(names)) as copy:
-        for row in _rows(con.execute(f"select {parts} from gone")):
-            copy.write_row(row)
-    return pg.execute(
-        sql.SQL("delete from {} as t using pg_temp.departed as s where {}").format(target, _same_key(table))
-    ).rowcount
-
-
-def _delete_unknown(pg: Target, table: PublishedTable) -> int:
-    """Delete what is not among all the rows that were just sent."""
-    from psycopg import sql
-
-    return pg.execute(
-        sql.SQL("delete from {} as t where not exists (select 1 from pg_temp.incoming as s where {})").format(
-            sql.Identifier("memory", table.name), _same_key(table)
-        )
-    ).rowcount
-
-
-def _upsert(pg: Target, table: PublishedTable, columns: Sequence[str], run: Run) -> int:
-    from psycopg import sql
-
-    names = [sql.Identifier(name) for name in columns]
-    stamps = [sql.Identifier(name) for name in ("run_id", "params_hash", "as_of")]
-    values = [sql.Identifier(name) for name in columns if name not in table.key]
-    set_list = sql.SQL(", ").join(sql.SQL("{0} = excluded.{0}").format(name) for name in [*values, *stamps])
-    old = sql.SQL(", ").join(sql.SQL("t.{}").format(name) for name in values)
-    new = sql.SQL(", ").join(sql.SQL("excluded.{}").format(name) for name in values)
-    return pg.execute(
-        sql.SQL(
-            "insert into {target} as t ({names}, {stamps}) "
-            "select {names}, %(run_id)s, %(params_hash)s, %(as_of)s from pg_temp.incoming "
-            "on conflict ({key}) do update set {set_list} where ({old}) is distinct from ({new})"
-        ).format(
-            target=sql.Identifier("memory", table.name),
-            names=sql.SQL(", ").join(names),
-            stamps=sql.SQL(", ").join(stamps),
-            key=sql.SQL(", ").join(map(sql.Identifier, table.key)),
-            set_list=set_list,
-            old=old,
-            new=new,
-        ),
-        {"run_id": run.run_id, "params_hash": run.params_hash, "as_of": run.as_of},
-    ).rowcount
-
-
-def _same_key(table: PublishedTable) -> Composable:
-    from psycopg import sql
-
-    return sql.SQL(" and ").join(sql.SQL("t.{0} = s.{0}").format(sql.Identifier(name)) for name in table.key)
-
-
-def _rows(result: duckdb.DuckDBPyConnection) -> Iterator[tuple[Any, ...]]:
-    while rows := result.fetchmany(ROWS_AT_ONCE):
-        yield from rows
 
 
 def _leave_marks(

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 SHORT_TERM_WINDOWS = 100
 REPLAYS_PER_MEMORY = 5
+IN_SCOPE = "/* in scope */ true"
 
 
 @dataclass(frozen=True)
@@ -19,18 +20,24 @@ class PublishedTable:
     `select` runs in the warehouse and yields the table's columns but for `run_id, params_hash, as_of`. `optional`
     are models that a later stage builds, with the columns that `select` takes from them: before their first build
     they count as empty.
+
+    `numbered` are relations by whose `sequence` or `batch_id` one can tell what a window may have changed: the rows
+    that are newer than the last publication name the first column of the key, and only its rows (IN_SCOPE in `select`,
+    where it is called `scoped_by`) are compared. A table without it is compared whole at each publication.
     """
 
     name: str
     key: tuple[str, ...]
     select: str
     optional: Mapping[str, str] = field(default_factory=dict)
+    numbered: Mapping[str, str] = field(default_factory=dict)
+    scoped_by: str = ""
 
 
 MEMORIES = PublishedTable(
     "memories",
     ("memory_id",),
-    """
+    f"""
     select
         traces.memory_id,
         traces.agent_id,
@@ -59,9 +66,11 @@ MEMORIES = PublishedTable(
     left join memory_supersessions as superseded
         on superseded.memory_id = traces.memory_id and superseded.is_current and superseded.is_superseded
     left join memory_retention as retained on retained.memory_id = traces.memory_id
-    where traces.is_live and traces.is_seen
+    where traces.is_live and traces.is_seen and {IN_SCOPE}
     """,
     optional={"memory_retention": "memory_id varchar, is_forgotten boolean, demoted_at timestamptz"},
+    numbered={"memory_traces": "sequence", "memory_supersessions": "sequence", "raw.memories": "batch_id"},
+    scoped_by="traces.memory_id",
 )
 
 WORKING_MEMORY = PublishedTable(
@@ -76,9 +85,11 @@ SHORT_TERM = PublishedTable(
     f"""
     select agent_id, window_start, memory_id, is_accessed, is_in_working_memory, activation
     from stm_windows
-    where is_current
+    where is_current and {IN_SCOPE}
     qualify dense_rank() over (partition by agent_id order by window_start desc) <= {SHORT_TERM_WINDOWS}
     """,
+    numbered={"stm_windows": "sequence"},
+    scoped_by="agent_id",
 )
 
 LONG_TERM = PublishedTable(

@@ -14,7 +14,8 @@ from biomem.settings import load_settings
 from biomem.warehouse.connection import open_warehouse
 from biomem.warehouse.context import AWAKE, begin_stage, has_other_parameters
 from biomem.warehouse.economy import Build, is_idle, plan_stage, project_hash
-from biomem.warehouse.publish import Run, publish_heartbeat
+from biomem.warehouse.publish import publish_heartbeat
+from biomem.warehouse.send import Run
 
 from biomem_airflow.dag_defaults import AGENT_ID, AS_OF, FULL_REFRESH, TESTS
 from biomem_airflow.hooks.conninfo import conninfo

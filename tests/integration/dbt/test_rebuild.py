@@ -7,7 +7,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from biomem.warehouse.context import STAGES
+from biomem.warehouse.context import AWAKE, STAGES
+from biomem.warehouse.publish import publish_stage
 from biomem.warehouse.rebuild import verify
 from lives import Life, day
 
@@ -52,7 +53,7 @@ def _step(life: Life, chance: random.Random, number: int, today: float) -> None:
     life.pull(edited, deleted=deleted)
 
 
-def _interleave(life: Life, seed: int, steps: int) -> None:
+def _interleave(life: Life, seed: int, steps: int, dsn: str) -> None:
     chance = random.Random(seed)
     today = 1.0
     for number in range(steps):
@@ -69,6 +70,20 @@ def _interleave(life: Life, seed: int, steps: int) -> None:
                     full_refresh=chance.random() < 0.1,
                     complete=chance.random() > 0.2,
                 )
+                if stage == AWAKE:
+                    _publish(life, dsn)
+
+
+def _publish(life: Life, dsn: str) -> None:
+    """What a window sends, having looked at what is new only, is all that a look at everything finds to send."""
+    with life.open() as con:
+        (run_id,) = con.execute("select run_id from raw.run_context where stage = ?", [AWAKE]).fetchall()[0]
+        publish_stage(con, AWAKE, dsn=dsn, run_id=run_id)
+        con.execute("delete from published.seen")
+        again = publish_stage(con, AWAKE, dsn=dsn, run_id=run_id)
+    assert not again.resent
+    assert not any(again.rows_written.values()), again
+    assert not any(again.rows_deleted.values()), again
 
 
 def _agents(life: Life) -> list[str]:
@@ -81,15 +96,15 @@ def _assert_equal(life: Life) -> None:
 
 
 @pytest.mark.parametrize("seed", [1])
-def test_any_interleaving_of_pulls_and_runs_equals_a_rebuild(life: Life, seed: int) -> None:
-    _interleave(life, seed, steps=3)
+def test_any_interleaving_of_pulls_and_runs_equals_a_rebuild(life: Life, seed: int, dsn: str) -> None:
+    _interleave(life, seed, steps=3, dsn=dsn)
     _assert_equal(life)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2, 23))
-def test_many_interleavings_equal_a_rebuild(life: Life, seed: int) -> None:
-    _interleave(life, seed, steps=6)
+def test_many_interleavings_equal_a_rebuild(life: Life, seed: int, dsn: str) -> None:
+    _interleave(life, seed, steps=6, dsn=dsn)
     _assert_equal(life)
 
 

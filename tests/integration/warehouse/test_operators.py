@@ -224,14 +224,14 @@ def test_an_idle_window_leaves_a_heartbeat_and_no_other_trace(airflow_env, pg):
         for name, columns in {
             "memory_traces": "memory_id varchar, agent_id varchar, repeat_of varchar, stability_days double, "
             "difficulty double, last_accessed_at timestamptz, access_count integer, is_long_term boolean, "
-            "is_live boolean, is_seen boolean",
+            "is_live boolean, is_seen boolean, sequence bigint",
             "stg_memories": "memory_id varchar, session_id varchar, speaker varchar, content varchar, "
             "occurred_at timestamptz, arousal double, importance double, tags varchar[], is_live boolean",
-            "memory_supersessions": "memory_id varchar, is_current boolean, is_superseded boolean",
+            "memory_supersessions": "memory_id varchar, is_current boolean, is_superseded boolean, sequence bigint",
             "wm_active_context": "agent_id varchar, rank integer, memory_id varchar, activation double, "
             "last_accessed_at timestamptz",
             "stm_windows": "agent_id varchar, window_start timestamptz, memory_id varchar, is_accessed boolean, "
-            "is_in_working_memory boolean, activation double, is_current boolean",
+            "is_in_working_memory boolean, activation double, is_current boolean, sequence bigint",
         }.items():
             con.execute(f"create table {name} ({columns})")
         plan_stage(con, "short_term_memory", build, is_whole=False)

@@ -27,21 +27,23 @@ MODELS = """
     create table memory_traces as
         select 'm' || n as memory_id, 'ada' as agent_id, null::varchar as repeat_of, true as is_live, true as is_seen,
             2.5 + n as stability_days, 5.0 as difficulty, timestamptz '2025-01-01' as last_accessed_at,
-            1::bigint as access_count, false as is_long_term
+            1::bigint as access_count, false as is_long_term, 1::bigint as sequence
         from range(20) numbers(n);
     create table stg_memories as
         select memory_id, agent_id, 's' as session_id, 'me' as speaker, 'text of ' || memory_id as content,
             timestamptz '2025-01-01' as occurred_at, .5 as arousal, null::double as importance, ['a', null] as tags,
             true as is_live
         from memory_traces;
-    create table memory_supersessions (memory_id varchar, is_superseded boolean, is_current boolean);
+    create table memory_supersessions (
+        memory_id varchar, is_superseded boolean, is_current boolean, sequence bigint default 1);
     create table wm_active_context as
         select 'ada' as agent_id, n::integer as rank, 'm' || n as memory_id, -1.5 as activation,
             timestamptz '2025-01-01' as last_accessed_at
         from range(1, 4) numbers(n);
     create table stm_windows as
         select 'ada' as agent_id, timestamptz '2025-01-01' + to_seconds(30 * n) as window_start, 'm1' as memory_id,
-            true as is_accessed, true as is_in_working_memory, -1.0 as activation, true as is_current
+            true as is_accessed, true as is_in_working_memory, -1.0 as activation, true as is_current,
+            1::bigint as sequence
         from range(3) numbers(n);
 """
 KILLED_AFTER_THE_COMMIT_IN_POSTGRESQL = """
@@ -74,11 +76,15 @@ def models(settings):
 
 @pytest.fixture
 def change(models):
-    """Change the models between publications."""
+    """Change the models between publications, as their next run does: under the next number."""
 
     def run(sql):
         with open_warehouse(models) as con:
             con.execute(sql)
+            for model in ("memory_traces", "memory_supersessions", "stm_windows"):
+                con.execute(
+                    f"update {model} set sequence = (select coalesce(max(sequence), 0) + 1 from raw.run_context)"
+                )
 
     return run
 
@@ -87,9 +93,9 @@ def change(models):
 def publish(models, dsn):
     """Begin a run and publish it."""
 
-    def run(run_id="r1", stage="short_term_memory", as_of=T):
+    def run(run_id="r1", stage="short_term_memory", as_of=T, full_refresh=False):
         with open_warehouse(models) as con:
-            begin_stage(con, stage, run_id=run_id, as_of=as_of, params_hash="p")
+            begin_stage(con, stage, run_id=run_id, as_of=as_of, params_hash="p", full_refresh=full_refresh)
             return publish_stage(con, stage, dsn=dsn, run_id=run_id)
 
     return run
@@ -148,6 +154,29 @@ def test_only_changed_rows_are_sent_and_stamped_with_their_run(pg, publish, chan
     ]
 
 
+def test_a_window_compares_what_was_written_since_and_a_stage_built_anew_compares_all(pg, publish, models):
+    publish()
+    with open_warehouse(models) as con:
+        con.execute("update memory_traces set stability_days = 70 where memory_id in ('m7', 'm8')")
+        con.execute("update memory_traces set sequence = 2 where memory_id = 'm8'")
+        con.execute("update stm_windows set activation = 0, sequence = 2 where memory_id = 'm1'")
+    assert changes(publish("r2"))["memories"] == (1, 0)
+    assert pg.execute("select memory_id from memory.memories where run_id = 'r2'").fetchall() == [("m8",)]
+    assert pg.execute("select count(*) from memory.short_term where activation = 0").fetchone() == (3,)
+    assert changes(publish("r3", full_refresh=True))["memories"] == (1, 0)
+    assert pg.execute("select memory_id from memory.memories where run_id = 'r3'").fetchall() == [("m7",)]
+
+
+def test_what_leaves_within_the_scope_leaves_the_target(pg, publish, models):
+    publish()
+    with open_warehouse(models) as con:
+        con.execute("update memory_traces set is_live = false, sequence = 2 where memory_id = 'm3'")
+        con.execute("update stm_windows set is_current = false, sequence = 2 where window_start = '2025-01-01'")
+    result = changes(publish("r2"))
+    assert result["memories"] == (0, 1)
+    assert result["short_term"] == (0, 1)
+
+
 def test_a_run_that_changes_nothing_still_leaves_its_heartbeat(pg, publish):
     publish()
     publish("r2")
@@ -168,7 +197,9 @@ def test_a_publication_killed_between_the_two_commits_is_made_good(pg, models, d
     script = [sys.executable, "-c", KILLED_AFTER_THE_COMMIT_IN_POSTGRESQL, models.home, dsn]
     assert subprocess.run(script, check=False).returncode == -9
     assert pg.execute("select state from memory.memories where memory_id = 'm5'").fetchone() == ("repeat",)
-    change("update memory_traces set repeat_of = null where memory_id = 'm5'; delete from stm_windows")
+    change(
+        "update memory_traces set repeat_of = null where memory_id = 'm5'; update stm_windows set is_current = false"
+    )
     result = publish("r2")
     assert result.resent == ["memories", "working_memory"]
     assert changes(result) == {"memories": (1, 0), "working_memory": (0, 0), "short_term": (0, 3)}
@@ -299,7 +330,9 @@ def test_a_memory_demoted_last_night_is_forgotten_until_its_next_access(pg, publ
 
 
 def test_a_statement_that_a_later_one_contradicts_is_superseded(pg, publish, change):
-    change("insert into memory_supersessions values ('m1', true, true), ('m2', false, true), ('m3', true, false)")
+    change(
+        "insert into memory_supersessions values ('m1', true, true, 1), ('m2', false, true, 1), ('m3', true, false, 1)"
+    )
     publish()
     assert pg.execute("select memory_id from memory.memories where state = 'superseded'").fetchall() == [("m1",)]
 
@@ -307,7 +340,7 @@ def test_a_statement_that_a_later_one_contradicts_is_superseded(pg, publish, cha
 def test_only_the_newest_windows_are_published(pg, publish, change):
     change(
         "insert into stm_windows select 'ada', "
-        "timestamptz '2024-01-01' + to_seconds(30 * n), 'm1', true, true, 0, true from range(500) numbers(n)"
+        "timestamptz '2024-01-01' + to_seconds(30 * n), 'm1', true, true, 0, true, 1 from range(500) numbers(n)"
     )
     publish()
     assert pg.execute("select count(*), max(window_start) from memory.short_term").fetchone() == (

@@ -1,0 +1,239 @@
+"""One table of schema `memory`: what is to be sent to the target, by key and hash of what was sent before.
+
+A window compares only what its models have written since the last publication (`published.seen`); all else compares
+every row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from biomem.errors import PublishError
+from biomem.warehouse.published_tables import IN_SCOPE, PublishedTable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime
+
+    import duckdb
+    import psycopg
+    from psycopg.sql import Composable
+
+    Target = psycopg.Connection[tuple[Any, ...]]
+
+ROWS_AT_ONCE = 2_000
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run of a stage, as it stands beside what it publishes."""
+
+    run_id: str
+    stage: str
+    as_of: datetime
+    params_hash: str
+
+
+def send_table(
+    con: duckdb.DuckDBPyConnection,
+    pg: Target,
+    table: PublishedTable,
+    run: Run,
+    *,
+    is_whole: bool = False,
+    may_be_narrow: bool = False,
+) -> tuple[int, int]:
+    """Send what changed in one table, or all of it; returns how many rows were written and deleted in the target.
+
+    With `may_be_narrow` only what was written since the last publication is compared, where that can be told.
+    """
+    is_narrow = may_be_narrow and not is_whole and _find_scope(con, table, run)
+    columns = _stage_outgoing(con, table, is_narrow)
+    if is_whole:
+        con.execute("delete from published.rows where table_name = ?", [table.name])
+    changed = con.execute(
+        """
+        create or replace temp table changed as
+        select outgoing.* from outgoing
+        anti join (
+            select row_key, row_hash from published.rows
+            where table_name = $name and row_key in (select row_key from outgoing)
+        ) as sent
+            on sent.row_key = outgoing.row_key and sent.row_hash = outgoing.row_hash
+        """,
+        {"name": table.name},
+    ).fetchall()[0][0]
+    gone = con.execute(
+        f"""
+        create or replace temp table gone as
+        select row_key from published.rows
+        where table_name = $name and {_key_in_scope(table) if is_narrow else "true"}
+            and row_key not in (select row_key from outgoing)
+        """,
+        {"name": table.name},
+    ).fetchall()[0][0]
+    if not (changed or gone or is_whole):
+        return 0, 0
+    deleted = _delete(con, pg, table) if gone else 0
+    _copy(con, pg, table, columns)
+    if is_whole:
+        deleted += _delete_unknown(pg, table)
+    written = _upsert(pg, table, columns, run)
+    con.execute(
+        "delete from published.rows where table_name = ? "
+        "and row_key in (select row_key from gone union all select row_key from changed)",
+        [table.name],
+    )
+    con.execute("insert into published.rows select ?, row_key, row_hash from changed", [table.name])
+    return written, deleted
+
+
+def _key_in_scope(table: PublishedTable) -> str:
+    if len(table.key) == 1:
+        return "row_key in (select to_json([scope_key::varchar])::varchar from scope)"
+    return "json_extract_string(row_key, '$[0]') in (select scope_key::varchar from scope)"
+
+
+def _stage_outgoing(con: duckdb.DuckDBPyConnection, table: PublishedTable, is_narrow: bool) -> list[str]:
+    """Put the table's rows as they should be, with key and hash, into `outgoing`; returns its columns."""
+    import duckdb
+
+    select = table.select
+    if is_narrow:
+        select = select.replace(IN_SCOPE, f"{table.scoped_by} in (select scope_key from scope)")
+
+    for model, definition in table.optional.items():
+        con.execute(f"drop table if exists temp.{model}")
+        if not _is_built(con, model):
+            con.execute(f"create temp table {model} ({definition})")
+    try:
+        described: list[tuple[Any, ...]] = con.execute(f"describe {select}").fetchall()
+    except duckdb.CatalogException as error:
+        raise PublishError(
+            f"table {table.name} cannot be published, a model it is made of was not built: {error}; run the stage's "
+            "models first"
+        ) from error
+    columns = [str(name) for name, *_ in described]
+    key = ", ".join(f"{name}::varchar" for name in table.key)
+    con.execute(
+        f"create or replace temp table outgoing as "
+        f"select to_json([{key}])::varchar as row_key, hash({', '.join(columns)})::varchar as row_hash, * "
+        f"from ({select})"
+    )
+    return columns
+
+
+def note_seen(con: duckdb.DuckDBPyConnection, tables: Sequence[PublishedTable]) -> None:
+    """Remember from where on rows of these tables were not compared yet (see the macro write_sequence)."""
+    for table in tables:
+        con.execute(
+            "insert or replace into published.seen "
+            "select ?, max(sequence) + 1, (select coalesce(max(batch_id), 0) from raw.pulls) from raw.run_context",
+            [table.name],
+        )
+
+
+def _find_scope(con: duckdb.DuckDBPyConnection, table: PublishedTable, run: Run) -> bool:
+    """Put the keys of what was written since the last publication into `scope`; False when that cannot be told."""
+    seen = con.execute(
+        "select seen.sequence, seen.batch_id from published.seen as seen join raw.run_context as context "
+        # a run that publishes again may have written again, under the number that was seen
+        "on seen.sequence <= context.sequence where seen.table_name = ? and context.stage = ?",
+        [table.name, run.stage],
+    ).fetchone()
+    if not table.numbered or seen is None:
+        return False
+    numbers = dict(zip(("sequence", "batch_id"), seen, strict=True))
+    newer = " union ".join(
+        f"select {table.key[0]} as scope_key from {relation} where {number} >= {numbers[number]}"
+        for relation, number in table.numbered.items()
+    )
+    con.execute(f"create or replace temp table scope as {newer}")
+    return True
+
+
+def _is_built(con: duckdb.DuckDBPyConnection, model: str) -> bool:
+    sql = "select 1 from information_schema.tables where table_catalog = current_database() and table_name = ?"
+    return con.execute(sql, [model]).fetchone() is not None
+
+
+def _copy(con: duckdb.DuckDBPyConnection, pg: Target, table: PublishedTable, columns: Sequence[str]) -> None:
+    from psycopg import sql
+
+    target, names = sql.Identifier("memory", table.name), sql.SQL(", ").join(map(sql.Identifier, columns))
+    pg.execute("drop table if exists pg_temp.incoming")
+    pg.execute(
+        sql.SQL("create temp table incoming on commit drop as select {} from {} with no data").format(names, target)
+    )
+    rows = con.execute(f"select {', '.join(columns)} from changed")
+    with pg.cursor().copy(sql.SQL("copy pg_temp.incoming ({}) from stdin").format(names)) as copy:
+        for row in _rows(rows):
+            copy.write_row(row)
+
+
+def _delete(con: duckdb.DuckDBPyConnection, pg: Target, table: PublishedTable) -> int:
+    """Delete what the warehouse has sent before and holds no more."""
+    from psycopg import sql
+
+    target, names = sql.Identifier("memory", table.name), sql.SQL(", ").join(map(sql.Identifier, table.key))
+    pg.execute("drop table if exists pg_temp.departed")
+    pg.execute(
+        sql.SQL("create temp table departed on commit drop as select {} from {} with no data").format(names, target)
+    )
+    parts = ", ".join(f"json_extract_string(row_key, '$[{place}]')" for place in range(len(table.key)))
+    with pg.cursor().copy(sql.SQL("copy pg_temp.departed ({}) from stdin").format(names)) as copy:
+        for row in _rows(con.execute(f"select {parts} from gone")):
+            copy.write_row(row)
+    return pg.execute(
+        sql.SQL("delete from {} as t using pg_temp.departed as s where {}").format(target, _same_key(table))
+    ).rowcount
+
+
+def _delete_unknown(pg: Target, table: PublishedTable) -> int:
+    """Delete what is not among all the rows that were just sent."""
+    from psycopg import sql
+
+    return pg.execute(
+        sql.SQL("delete from {} as t where not exists (select 1 from pg_temp.incoming as s where {})").format(
+            sql.Identifier("memory", table.name), _same_key(table)
+        )
+    ).rowcount
+
+
+def _upsert(pg: Target, table: PublishedTable, columns: Sequence[str], run: Run) -> int:
+    from psycopg import sql
+
+    names = [sql.Identifier(name) for name in columns]
+    stamps = [sql.Identifier(name) for name in ("run_id", "params_hash", "as_of")]
+    values = [sql.Identifier(name) for name in columns if name not in table.key]
+    set_list = sql.SQL(", ").join(sql.SQL("{0} = excluded.{0}").format(name) for name in [*values, *stamps])
+    old = sql.SQL(", ").join(sql.SQL("t.{}").format(name) for name in values)
+    new = sql.SQL(", ").join(sql.SQL("excluded.{}").format(name) for name in values)
+    return pg.execute(
+        sql.SQL(
+            "insert into {target} as t ({names}, {stamps}) "
+            "select {names}, %(run_id)s, %(params_hash)s, %(as_of)s from pg_temp.incoming "
+            "on conflict ({key}) do update set {set_list} where ({old}) is distinct from ({new})"
+        ).format(
+            target=sql.Identifier("memory", table.name),
+            names=sql.SQL(", ").join(names),
+            stamps=sql.SQL(", ").join(stamps),
+            key=sql.SQL(", ").join(map(sql.Identifier, table.key)),
+            set_list=set_list,
+            old=old,
+            new=new,
+        ),
+        {"run_id": run.run_id, "params_hash": run.params_hash, "as_of": run.as_of},
+    ).rowcount
+
+
+def _same_key(table: PublishedTable) -> Composable:
+    from psycopg import sql
+
+    return sql.SQL(" and ").join(sql.SQL("t.{0} = s.{0}").format(sql.Identifier(name)) for name in table.key)
+
+
+def _rows(result: duckdb.DuckDBPyConnection) -> Iterator[tuple[Any, ...]]:
+    while rows := result.fetchmany(ROWS_AT_ONCE):
+        yield from rows
