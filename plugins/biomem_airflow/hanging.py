@@ -24,8 +24,9 @@ AFTER_TIMEOUT = timedelta(seconds=15)
 def end_when_hanging(timeout: timedelta, first_try: timedelta | None) -> Callable[[Context], None]:
     """Return what ends a task's process when its first try takes `first_try`, or any try more than `timeout`.
 
-    Time in which it waits for the warehouse does not count. Known to be much, and given all its time at once: a full
-    refresh, and the first pull of a source. In a run without a server the process is somebody's command; it stays.
+    Time in which it waits for the warehouse does not count. Known to be much, and given all its time at once: a stage
+    that `takes_long`, and the first pull of a source. In a run without a server the process is somebody's command; it
+    stays.
     """
     at_most_s = (timeout + AFTER_TIMEOUT).total_seconds()
     first_try_s = first_try.total_seconds() if first_try else at_most_s

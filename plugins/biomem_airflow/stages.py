@@ -13,7 +13,7 @@ from biomem import watchdog
 from biomem.parameters import dbt_arguments, load_parameters
 from biomem.settings import Settings, load_settings
 from biomem.warehouse.connection import open_warehouse
-from biomem.warehouse.context import AWAKE, STAGES, is_whole_run, takes_all_memories
+from biomem.warehouse.context import AWAKE, STAGES, is_whole_run, takes_long
 from cosmos import DbtTaskGroup, ExecutionConfig, ProfileConfig, ProjectConfig, RenderConfig
 from cosmos import settings as cosmos_settings
 from cosmos.constants import DbtResourceType, ExecutionMode, InvocationMode, LoadMode, TestBehavior
@@ -84,7 +84,7 @@ class _ParsedProject(AbstractDbtLocalBase):  # type: ignore[misc]
 
     def _arguments(self, con: duckdb.DuckDBPyConnection) -> list[str]:
         """What dbt is told besides, by the run that the stage is in."""
-        if takes_all_memories(con, self.dag_id):
+        if takes_long(con, self.dag_id):
             watchdog.relax()
         return []
 

@@ -21,6 +21,7 @@ AWAKE = STAGES[0]
 # what must have run once before a stage; a night finds its way without a consolidation
 BEFORE = {"consolidation": AWAKE, "nightly_decay": AWAKE, "weekly_homeostasis": "consolidation"}
 SHOWN_AGENTS = 5
+MANY = 200_000
 
 
 @dataclass(frozen=True)
@@ -126,9 +127,16 @@ def is_whole_run(con: duckdb.DuckDBPyConnection, stage: str) -> bool:
     return bool(row and row[0])
 
 
-def takes_all_memories(con: duckdb.DuckDBPyConnection, stage: str) -> bool:
-    """Whether the run that the stage is in computes everything: it builds anew, or none was completed before it."""
-    row = con.execute("select is_whole or built_params_hash is null from raw.run_context where stage = ?", [stage])
+def takes_long(con: duckdb.DuckDBPyConnection, stage: str) -> bool:
+    """Whether the run that the stage is in has much to do: all is computed, or a sleep stage looks at MANY memories.
+
+    All is computed by a run that builds anew, and by the first one that is completed.
+    """
+    row = con.execute(
+        "select is_whole or built_params_hash is null or (stage <> ? and (select count(*) from raw.memories) > ?) "
+        "from raw.run_context where stage = ?",
+        [AWAKE, MANY, stage],
+    )
     return row.fetchone() == (True,)
 
 

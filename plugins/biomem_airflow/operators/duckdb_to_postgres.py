@@ -13,7 +13,7 @@ from biomem.parameters import load_parameters
 from biomem.recall.embedding import embed_new
 from biomem.settings import load_settings
 from biomem.warehouse.connection import open_warehouse
-from biomem.warehouse.context import AWAKE, complete_stage, takes_all_memories
+from biomem.warehouse.context import AWAKE, complete_stage, takes_long
 from biomem.warehouse.economy import note_published
 from biomem.warehouse.publish import publish_stage
 
@@ -52,7 +52,7 @@ class DuckDBToPostgresOperator(BaseOperator):
         run_id = context["run_id"]
         settings = load_settings()
         with open_warehouse(settings, purpose=f"task {self.task_id} of {self.stage}") as con:
-            if takes_all_memories(con, self.stage):
+            if takes_long(con, self.stage):
                 watchdog.relax()
             result = publish_stage(
                 con,

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 from biomem.errors import ConfigurationError, WarehouseError
-from biomem.warehouse.context import begin_stage, complete_stage
+from biomem.warehouse.context import MANY, begin_stage, complete_stage, takes_long
 
 T = datetime(2026, 1, 1, tzinfo=timezone.utc)
 DAY = timedelta(days=1)
@@ -213,3 +213,28 @@ def test_a_run_that_makes_no_sense_is_refused(begin, batch, options, reason):
     batch("a")
     with pytest.raises(ConfigurationError, match=reason):
         begin("r1", **{"as_of": T, **options})
+
+
+def test_what_computes_everything_takes_long_and_so_does_sleep_over_many_memories(con, begin, batch):
+    batch("a")
+    begin("r1", T)
+    assert takes_long(con, "short_term_memory")  # none was completed before
+    complete_stage(con, "short_term_memory", "r1")
+    begin("r2", T)
+    assert not takes_long(con, "short_term_memory")
+    begin("r3", T, full_refresh=True)
+    assert takes_long(con, "short_term_memory")
+    begin("c1", T, stage="consolidation")
+    complete_stage(con, "consolidation", "c1")
+    begin("c2", T, stage="consolidation")
+    assert not takes_long(con, "consolidation")
+    con.execute(
+        "insert into raw.memories (source_name, memory_id, agent_id, content, occurred_at, tags, batch_id) "
+        "select 's', 'm' || n, 'a', 'text', $at, [], 1 from range($many + 1) as numbers (n)",
+        {"many": MANY, "at": T},
+    )
+    assert takes_long(con, "consolidation")
+    begin("r4", T)
+    complete_stage(con, "short_term_memory", "r4")
+    begin("r5", T)
+    assert not takes_long(con, "short_term_memory")
