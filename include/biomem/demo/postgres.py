@@ -86,7 +86,10 @@ class EmbeddedPostgres:
         self._databases = {"postgres"}
 
     def dsn(self, dbname: str = DATABASE) -> str:
-        """Return the libpq connection string of database `dbname`, which is created when it is missing."""
+        """Return the libpq connection string of database `dbname`, which is created when it is missing.
+
+        Raises ServiceError when the server refuses, as it does on a full disk.
+        """
         self._ensure_database(dbname)
         return self._conninfo(dbname)
 
@@ -104,6 +107,16 @@ class EmbeddedPostgres:
         if dbname in self._databases:
             return
         import psycopg
+
+        try:
+            self._create_database(dbname)
+        except psycopg.Error as error:
+            reason = " ".join(str(error).split())
+            raise ServiceError(f"the embedded PostgreSQL refuses database {dbname!r}: {reason}") from error
+        self._databases.add(dbname)
+
+    def _create_database(self, dbname: str) -> None:
+        import psycopg
         from psycopg import sql
 
         with psycopg.connect(self._conninfo("postgres"), autocommit=True) as connection:
@@ -118,7 +131,6 @@ class EmbeddedPostgres:
                     psycopg.connect(self._conninfo(dbname), autocommit=True) as fresh,
                 ):
                     fresh.execute("create extension if not exists vector")
-        self._databases.add(dbname)
 
 
 @contextlib.contextmanager
