@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from biomem.warehouse.connection import open_warehouse, quote_literal
 from biomem.warehouse.lock import warehouse_lock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     import duckdb
@@ -75,8 +76,7 @@ def rewrite(
     path = settings.warehouse_path
     fresh, wal = path.with_name(f"{path.name}.fresh"), path.with_name(f"{path.name}.wal")
     try:
-        with warehouse_lock(settings.home, purpose=purpose):
-            fresh.unlink(missing_ok=True)
+        with warehouse_lock(settings.home, purpose=purpose), _removed(fresh):
             with open_warehouse(settings, purpose=purpose) as con:
                 con.execute("checkpoint")
                 (name,) = con.execute("select current_database()").fetchall()[0]
@@ -92,10 +92,22 @@ def rewrite(
             os.replace(fresh, path)
             _sync(path.parent)
     except (duckdb.Error, OSError) as error:
-        fresh.unlink(missing_ok=True)
         raise WarehouseError(
             f"{path} cannot be written anew: {error}. Make room for a second copy beside it and try again"
         ) from error
+
+
+@contextmanager
+def _removed(fresh: Path) -> Iterator[None]:
+    """What a former attempt left is not there within the block, and nothing that this one leaves after it."""
+    leftovers = (fresh, fresh.with_name(f"{fresh.name}.wal"))
+    try:
+        for path in leftovers:
+            path.unlink(missing_ok=True)
+        yield
+    finally:
+        for path in leftovers:
+            path.unlink(missing_ok=True)
 
 
 def _checkpoint(settings: Settings, purpose: str) -> int:

@@ -127,6 +127,8 @@ def _stage_outgoing(con: duckdb.DuckDBPyConnection, table: PublishedTable, is_na
 def note_seen(con: duckdb.DuckDBPyConnection, tables: Sequence[PublishedTable]) -> None:
     """Remember from where on rows of these tables were not compared yet (see the macro write_sequence)."""
     for table in tables:
+        if not table.numbered:
+            continue
         con.execute(
             "insert or replace into published.seen "
             "select ?, max(sequence) + 1, (select coalesce(max(batch_id), 0) from raw.pulls) from raw.run_context",
@@ -136,13 +138,15 @@ def note_seen(con: duckdb.DuckDBPyConnection, tables: Sequence[PublishedTable]) 
 
 def _find_scope(con: duckdb.DuckDBPyConnection, table: PublishedTable, run: Run) -> bool:
     """Put the keys of what was written since the last publication into `scope`; False when that cannot be told."""
+    if not table.numbered:
+        return False
     seen = con.execute(
         "select seen.sequence, seen.batch_id from published.seen as seen join raw.run_context as context "
         # a run that publishes again may have written again, under the number that was seen
         "on seen.sequence <= context.sequence where seen.table_name = ? and context.stage = ?",
         [table.name, run.stage],
     ).fetchone()
-    if not table.numbered or seen is None:
+    if seen is None:
         return False
     numbers = dict(zip(("sequence", "batch_id"), seen, strict=True))
     newer = " union ".join(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 from biomem.warehouse.compact import FREE_BYTES, compact
 from biomem.warehouse.connection import open_warehouse
 
@@ -55,3 +58,22 @@ def test_a_little_free_space_is_left_for_what_comes(settings):
     done = compact(settings, purpose="test")
     assert not done.is_anew
     assert done.bytes_free < FREE_BYTES
+
+
+def test_a_copy_that_cannot_be_written_is_removed_and_the_warehouse_stays(settings):
+    with open_warehouse(settings) as con:
+        con.execute(FILL, {"rows": 1_000_000})
+    before = everything(settings)
+    limited = (
+        "import resource, sys; from pathlib import Path; from biomem.errors import WarehouseError; "
+        "from biomem.settings import load_settings; from biomem.warehouse.compact import rewrite; "
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({4 * MB}, {4 * MB}))\n"
+        "try: rewrite(load_settings(Path(sys.argv[1])), purpose='test')\n"
+        "except WarehouseError as error: print(error)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", limited, settings.home], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert "Make room" in done.stdout, done.stderr
+    assert {path.name for path in settings.home.iterdir()} == {"warehouse.duckdb", "warehouse.lock"}
+    assert everything(settings) == before
