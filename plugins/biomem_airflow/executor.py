@@ -16,7 +16,7 @@ from typing import Any
 from airflow.executors.local_executor import LocalExecutor
 
 # How long the scheduler waits for a task's end before it looks for whatever else there may be: a window that is due, a
-# source that wakes, a task that has failed. A look costs .03 s of CPU; with this it idles at a tenth of a core. Soon
+# source that wakes, a task that has failed. A look costs .03 s of CPU; with this it idles below a tenth of a core. Soon
 # after an end there may be what only another look goes on with: tasks that are skipped one after the other.
 LOOK_EVERY_S = 0.4
 LOOK_EVERY_S_SOON_AFTER = 0.08
