@@ -33,6 +33,8 @@ with DAG(
     start_date=START_DATE,
     catchup=False,
     max_active_runs=1,
+    # one slot is left for a window
+    max_active_tasks=1,
     params=stage_params(),
     default_args=task_defaults(priority=10, timeout=timedelta(minutes=15), first_try=FIRST_TRY),
     doc_md=__doc__,

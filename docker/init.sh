@@ -16,4 +16,4 @@ answers | airflow users create --username "$user" --role Admin \
     --firstname "$user" --lastname Administrator --email "$user@localhost"
 # a user that was there before keeps its old password otherwise
 answers | airflow users reset-password --username "$user"
-airflow pools set duckdb_writer 1 "DuckDB takes one writing process; every task that opens the warehouse waits here"
+airflow pools set duckdb_writer 2 "One task writes to the warehouse, one more prepares"

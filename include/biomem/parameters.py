@@ -9,6 +9,7 @@ import difflib
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -144,13 +145,19 @@ def params_hash(settings: Settings) -> str:
 
 def _read_vars(path: Path) -> dict[str, Any]:
     try:
-        project = yaml.load(path.read_text(encoding="utf-8"), LOADER)
+        project = _parsed(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:
         raise ConfigurationError(f"the parameters cannot be read from {path}: {error}") from error
     variables = project.get("vars") if isinstance(project, dict) else None
     if not isinstance(variables, dict):
         raise ConfigurationError(f"{path} has no section vars; restore it, it holds the model's parameters")
     return dict(variables)
+
+
+@lru_cache(maxsize=4)
+def _parsed(text: str) -> Any:
+    # a process, and those that are forked from it, reads the same text again and again
+    return yaml.load(text, LOADER)
 
 
 def _tuple(values: list[Any] | None) -> tuple[Any, ...] | None:

@@ -1,4 +1,4 @@
-"""A task that hangs gives the one slot back: its process ends by itself."""
+"""A task that hangs gives its slot back: its process ends by itself."""
 
 from __future__ import annotations
 

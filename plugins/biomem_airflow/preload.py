@@ -12,6 +12,7 @@ from biomem.errors import ConfigurationError
 from biomem.parameters import dbt_arguments
 from biomem.settings import load_settings
 from biomem.source.encoding import text_arousal
+from biomem.source.scanner import check_extension
 
 from biomem_airflow import kept, manifest
 
@@ -59,10 +60,14 @@ def preload() -> None:
         importlib.import_module(name)
     settings = load_settings()
     kept.keep_dbt_loads(settings)
+    kept.keep_dependencies(settings)
+    kept.keep_templates()
     kept.keep_graph()
     kept.keep_schema()
     kept.keep_flag_source()
     kept.keep_validation()
+    kept.keep_absent()
+    check_extension()
     parse()
     _rehearse(settings)
     # these read their lexicon and their grammar
@@ -101,17 +106,20 @@ def parse() -> None:
 
 
 def _rehearse(settings: Settings) -> None:
-    """Have dbt do once what it does before each model: load with the home's own parameters, and compile its macros."""
+    """Have dbt do once what it does before each model: load with the home's own parameters, and compile."""
     from dbt.cli.main import dbtRunner
-    from dbt_common.clients.jinja import template_cache
+    from dbt_common.clients.jinja import get_template, template_cache
 
     parsed = parsed_manifest()
     with tempfile.TemporaryDirectory() as scratch:
         paths = ["--target-path", f"{scratch}/target", "--log-path", f"{scratch}/logs"]
         command = ["--quiet", "list", "--select", ONE_MODEL, *dbt_arguments(settings), *_options(settings), *paths]
         dbtRunner(manifest=parsed).invoke(command)
-    for macro in parsed.macros.values() if parsed else ():
-        template_cache.get_node_template(macro)
+    if parsed:
+        for macro in parsed.macros.values():
+            template_cache.get_node_template(macro)
+        for node in parsed.nodes.values():
+            get_template(node.raw_code, {}, node)
 
 
 def _options(settings: Settings) -> list[str]:

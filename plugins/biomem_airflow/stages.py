@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from contextlib import ExitStack
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from cosmos.dbt.runner import get_runner
 from cosmos.operators.local import AbstractDbtLocalBase, DbtRunLocalOperator, DbtTestLocalOperator
 
 from biomem_airflow.dag_defaults import TESTS, UNLESS_FAILED
+from biomem_airflow.dbt_run import before_nodes, refresh_fully
 from biomem_airflow.preload import parsed_manifest
 
 if TYPE_CHECKING:
@@ -46,8 +48,9 @@ PATIENCE = timedelta(seconds=20)
 class _ParsedProject(AbstractDbtLocalBase):  # type: ignore[misc]
     """Runs dbt on the project as the scheduler parsed it: no task copies it or reads it again (a second of CPU each).
 
-    Without that parse, or after a change of the project, Cosmos does what it always does. The warehouse stays open
-    from before dbt's first connection to after its last: dbt would open and close the file six times a model.
+    Without that parse, or after a change of the project, Cosmos does what it always does. The warehouse is opened when
+    dbt has prepared its run, so that another task can have it until then, and stays open to the end: dbt would open
+    and close the file six times a model.
     """
 
     def run_command(
@@ -64,15 +67,22 @@ class _ParsedProject(AbstractDbtLocalBase):  # type: ignore[misc]
         parsed = get_runner().manifest = parsed_manifest()
         if parsed is None:
             with open_warehouse(settings, purpose=f"task {self.task_id}") as con:
-                cmd += self._arguments(con)
+                cmd += ["--full-refresh"] if self._is_anew(con) else []
             return super().run_command(cmd, env, context, **kwargs)
         self._let_windows_pass(context)
         flags = self._generate_dbt_flags(self.project_dir, self.profile_config.profiles_yml_filepath)
         with tempfile.TemporaryDirectory() as scratch:
             paths = ["--target-path", f"{scratch}/target", "--log-path", f"{scratch}/logs"]
-            with open_warehouse(settings, purpose=f"task {self.task_id}") as con:
+            with ExitStack() as opened:
+
+                def open_it() -> None:
+                    con = opened.enter_context(open_warehouse(settings, purpose=f"task {self.task_id}"))
+                    if self._is_anew(con):
+                        refresh_fully()
+
+                opened.enter_context(before_nodes(open_it))
                 result = self.invoke_dbt(
-                    command=[*cmd, *self._arguments(con), *flags, *paths],
+                    command=[*cmd, *flags, *paths],
                     env={name: str(value) for name, value in env.items()},
                     cwd=self.project_dir,
                     context=context,
@@ -82,11 +92,11 @@ class _ParsedProject(AbstractDbtLocalBase):  # type: ignore[misc]
         self.handle_exception(result)
         return result
 
-    def _arguments(self, con: duckdb.DuckDBPyConnection) -> list[str]:
-        """What dbt is told besides, by the run that the stage is in."""
+    def _is_anew(self, con: duckdb.DuckDBPyConnection) -> bool:
+        """Whether the run that the stage is in builds anew what this task builds."""
         if takes_long(con, self.dag_id):
             watchdog.relax()
-        return []
+        return False
 
     def _let_windows_pass(self, context: Context) -> None:
         """Between two tasks of a window the scheduler gives the slot to whoever waits; such a task gives it back here.
@@ -114,10 +124,9 @@ class RunModelOperator(_ParsedProject, DbtRunLocalOperator):  # type: ignore[mis
             # nothing in them is a template; to show them in the UI is a request before the model
             self.template_fields = ()
 
-    def _arguments(self, con: duckdb.DuckDBPyConnection) -> list[str]:
+    def _is_anew(self, con: duckdb.DuckDBPyConnection) -> bool:
         # dbt's own full refresh is for all agents; for one agent, the run's clock makes its memories new instead
-        refresh = ["--full-refresh"] if is_whole_run(con, self.dag_id) else []
-        return [*super()._arguments(con), *refresh]
+        return super()._is_anew(con) or is_whole_run(con, self.dag_id)
 
 
 class TestModelsOperator(_ParsedProject, DbtTestLocalOperator):  # type: ignore[misc]

@@ -111,7 +111,7 @@ class TestEveryRhythm:
     def test_has_no_cycle(self, dags: dict[str, DAG], dag_id: str) -> None:
         dags[dag_id].check_cycle()
 
-    def test_every_task_waits_for_the_one_slot(self, dags: dict[str, DAG], dag_id: str) -> None:
+    def test_every_task_waits_for_a_slot(self, dags: dict[str, DAG], dag_id: str) -> None:
         loose = [task.task_id for task in dags[dag_id].tasks if task.pool != "duckdb_writer" or task.pool_slots != 1]
         assert not loose, f"DuckDB takes one writing process; put these tasks in pool duckdb_writer: {loose}"
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -103,8 +105,6 @@ def test_a_behavior_flag_that_names_no_source_is_the_adapters(monkeypatch: pytes
 
 
 def test_dbt_leaves_out_its_own_check_of_the_parameters_and_no_other_hook(monkeypatch: pytest.MonkeyPatch) -> None:
-    from types import SimpleNamespace
-
     from dbt.task.run import RunTask
 
     project = yaml.safe_load((load_settings().dbt_dir / "dbt_project.yml").read_text())
@@ -129,6 +129,58 @@ def test_no_listener_counts_what_is_told_to_nobody() -> None:
             if not listeners.is_registered(each):
                 listeners.register(each)
     assert left == names - {each.__name__ for each in cosmos}
+
+
+def test_the_projects_that_come_with_dbt_are_read_once_until_a_file_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dbt.config.runtime import RuntimeConfig
+
+    reads: list[Any] = []
+
+    def read(self: Any, base_only: bool = False) -> dict[str, Any]:
+        reads.append(self)
+        return {self.project_name: self, "dbt": object()}
+
+    settings = load_settings(home=tmp_path)
+    monkeypatch.setattr(RuntimeConfig, "load_dependencies", read)
+    kept.keep_dependencies(settings)
+
+    def project() -> Any:
+        return SimpleNamespace(project_name="memory", project_root="dbt", dependencies=None)
+
+    one, other = project(), project()
+    found = [RuntimeConfig.load_dependencies(each) for each in (one, one, other)]
+    assert reads == [one]
+    assert [each["memory"] for each in found] == [one, one, other]
+    assert found[0]["dbt"] is found[2]["dbt"]
+    settings.parameters_path.write_text("in_force: {}\n")
+    assert RuntimeConfig.load_dependencies(project())["dbt"] is not found[0]["dbt"]
+
+
+def test_a_text_becomes_code_once_for_each_kind_of_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    from jinja2 import Environment
+    from jinja2.sandbox import SandboxedEnvironment
+
+    monkeypatch.setattr(Environment, "compile", Environment.compile)
+    kept.keep_templates()
+    text = "select {{ column }} as n"
+    assert Environment().compile(text) is Environment().compile(text)
+    assert Environment().compile(text) is not SandboxedEnvironment().compile(text)
+    assert Environment().from_string(text).render(column=1) == "select 1 as n"
+    assert Environment().from_string(text).render(column=2) == "select 2 as n"
+
+
+def test_duckdb_does_not_look_for_a_library_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept, "PANDAS", "a_library_that_is_not_there")
+    kept.keep_absent()
+    try:
+        assert sys.modules["a_library_that_is_not_there"] is None
+    finally:
+        del sys.modules["a_library_that_is_not_there"]
+    monkeypatch.setattr(kept, "PANDAS", "json")
+    kept.keep_absent()
+    assert sys.modules["json"] is not None
 
 
 def test_what_is_kept_is_still_where_dbt_looks_for_it() -> None:

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from airflow.sdk import Asset
 from airflow.sdk.exceptions import AirflowRescheduleException, AirflowSkipException
+from biomem.settings import load_settings
+from biomem.warehouse.context import STAGES
+from biomem_airflow.local.supervisor import POOL, POOL_SLOTS
 from biomem_airflow.stages import PATIENCE
 
 if TYPE_CHECKING:
@@ -45,6 +48,14 @@ class TestATaskOfASleepingStage:
 
 def test_a_model_of_a_window_gives_way_to_nobody(dags: dict[str, DAG]) -> None:
     dags["short_term_memory"].task_dict["memory_traces"]._let_windows_pass(context(windows=1))
+
+
+@pytest.mark.parametrize("stage", STAGES[1:])
+def test_sleep_leaves_a_slot_to_windows(dags: dict[str, DAG], stage: str) -> None:
+    assert dags[stage].max_active_tasks == 1
+    assert POOL_SLOTS > 1
+    container = (load_settings().dbt_dir.parent / "docker" / "init.sh").read_text()
+    assert f"airflow pools set {POOL} {POOL_SLOTS} " in container
 
 
 def test_vectors_follow_a_published_window_and_take_no_slot(all_dags: dict[str, DAG]) -> None:

@@ -122,16 +122,16 @@ class System:
         found: psutil.Process = wait_for(stopped, "a task of the slot is stopped")
         return found
 
-    def next_start_s(self, since: datetime) -> float:
-        """Seconds until the one slot was used again."""
+    def works_again_s(self, since: datetime) -> float:
+        """Seconds until a task has worked again: one that began after `since` has ended well."""
 
-        def started() -> list[dict[str, Any]]:
+        def worked() -> list[dict[str, Any]]:
             try:
-                return self.instances(start_date_gte=since.isoformat(), state=["running", "success", "failed"])
+                return self.instances(start_date_gte=since.isoformat(), state=["success"])
             except ServiceError:  # its database is gone
                 return []
 
-        times = [datetime.fromisoformat(one["start_date"]) for one in wait_for(started, "the slot is free again")]
+        times = [datetime.fromisoformat(one["end_date"]) for one in wait_for(worked, "a task works again")]
         return (min(times) - since).total_seconds()
 
 
@@ -216,7 +216,7 @@ def test_after_a_fault_the_windows_go_on_and_nothing_is_lost(
     since = datetime.now(timezone.utc)
     wait_for(system.answers, "PostgreSQL answers")
     system.write()
-    after_s = system.next_start_s(since)
+    after_s = system.works_again_s(since)
     print(f"{fault.__name__}: the slot was used again after {after_s:.1f} s")
     assert after_s <= bound_s
     system.wait_until_published()
@@ -235,7 +235,7 @@ def test_a_task_that_hangs_gives_the_slot_back_by_itself(system: System) -> None
         system.write()
         wait_for(lambda: pg.execute(HANGING).fetchall(), "a publication hangs")
         since = datetime.now(timezone.utc)
-        after_s = system.next_start_s(since)
+        after_s = system.works_again_s(since)
         print(f"hanging publication: the slot was used again after {after_s:.1f} s")
         pg.execute(f"select pg_terminate_backend(pid) from ({HANGING}) as hanging")
         pg.execute("drop function public.hang cascade")
@@ -260,7 +260,7 @@ def test_a_full_disk_is_told_and_nothing_is_lost(system: System, disk: Path | No
     assert "make room" in told.stdout
     since = datetime.now(timezone.utc)
     wait_for(system.answers, "PostgreSQL answers")
-    print(f"full disk: the slot was used again {system.next_start_s(since):.1f} s after there was room")
+    print(f"full disk: the slot was used again {system.works_again_s(since):.1f} s after there was room")
     system.write()
     system.wait_until_published()
 

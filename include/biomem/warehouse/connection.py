@@ -13,7 +13,7 @@ from biomem.warehouse import schema
 from biomem.warehouse.lock import POLL_S, WAIT_S, warehouse_lock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     import duckdb
@@ -40,11 +40,17 @@ def quote_literal(text: str) -> str:
 
 @contextmanager
 def open_warehouse(
-    settings: Settings, read_only: bool = False, *, wait_s: float = WAIT_S, purpose: str = "biomem"
+    settings: Settings,
+    read_only: bool = False,
+    *,
+    wait_s: float = WAIT_S,
+    purpose: str = "biomem",
+    config: Mapping[str, str] | None = None,
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """The warehouse of `settings.home`, created and migrated as needed, under the warehouse lock.
 
-    dbt in this process may run within the block, on connections of its own to the same open file.
+    dbt in this process may run within the block, on connections of its own to the same open file. `config` is what
+    DuckDB has to know when it opens the file; no other connection of this process may be open then without it.
     Raises WarehouseError when another process keeps it for longer than `wait_s` seconds, when there is none to read,
     when it was written by a newer biomem, or when the file is not a warehouse; ConfigurationError when DuckDB does
     not take `max_memory` or `time_zone`. In the block, a disk that is full or memory that does not suffice is a
@@ -58,7 +64,7 @@ def open_warehouse(
             f"there is no warehouse at {path} yet; run `biomem demo` or `biomem run short_term_memory`"
         )
     with warehouse_lock(settings.home, shared=read_only, wait_s=wait_s, purpose=purpose):
-        con = _connect(path, read_only, wait_s)
+        con = _connect(path, read_only, wait_s, config or {})
         try:
             _configure(con, settings)
             if read_only and not schema.is_current(con):
@@ -123,13 +129,13 @@ def _rollback(con: duckdb.DuckDBPyConnection) -> None:
         return
 
 
-def _connect(path: Path, read_only: bool, wait_s: float) -> duckdb.DuckDBPyConnection:
+def _connect(path: Path, read_only: bool, wait_s: float, config: Mapping[str, str]) -> duckdb.DuckDBPyConnection:
     import duckdb
 
     deadline = time.monotonic() + wait_s
     while True:
         try:
-            return duckdb.connect(str(path), read_only=read_only)
+            return duckdb.connect(str(path), read_only=read_only, config=dict(config))
         except duckdb.IOException as error:
             # dbt opens the file without our lock
             is_held = "lock" in str(error).lower()

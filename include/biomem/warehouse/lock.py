@@ -1,7 +1,7 @@
 """The file lock that lets one process at a time write the warehouse.
 
-DuckDB itself refuses a second writing process at once; this lock waits for its turn and can say who has it. Airflow's
-pool `duckdb_writer` does the same among tasks, the lock guards what runs outside Airflow.
+DuckDB itself refuses a second writing process at once; this lock waits for its turn and can say who has it, among
+Airflow's tasks (the pool `duckdb_writer` lets two in: one works, one makes ready) and outside Airflow.
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 WAIT_S = 120.0
+# Who waits for a task that is about to be done asks often; who has waited for a while, less so.
 POLL_S = 0.05
+POLL_S_AT_FIRST = 0.01
+AT_FIRST_S = 2.0
 
 
 @dataclass
@@ -74,17 +77,18 @@ def warehouse_lock(
 
 def _acquire(descriptor: int, path: Path, shared: bool, wait_s: float) -> None:
     mode = (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB
-    deadline = time.monotonic() + wait_s
+    began = time.monotonic()
     while True:
         try:
             fcntl.flock(descriptor, mode)
         except BlockingIOError:
-            if time.monotonic() >= deadline:
+            waited_s = time.monotonic() - began
+            if waited_s >= wait_s:
                 raise WarehouseError(
                     f"the warehouse is in use by {_holder(path)} and was not free within {wait_s:g} s ({path}); "
                     "wait for it to finish, or end that process, and try again"
                 ) from None
-            time.sleep(POLL_S)
+            time.sleep(POLL_S_AT_FIRST if waited_s < AT_FIRST_S else POLL_S)
             watchdog.restart()
         else:
             return

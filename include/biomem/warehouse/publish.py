@@ -168,9 +168,10 @@ def _stage_parameters(con: duckdb.DuckDBPyConnection, parameters: Mapping[str, P
         "create or replace temp table run_parameters (name varchar, value varchar, unit varchar, allowed varchar, "
         "meaning varchar, source varchar, basis varchar)"
     )
-    con.executemany(
-        "insert into run_parameters values (?, ?, ?, ?, ?, ?, ?)",
-        [(p.name, json.dumps(p.value), p.unit, p.allowed, p.meaning, p.source, p.basis) for p in parameters.values()],
+    rows = [(p.name, json.dumps(p.value), p.unit, p.allowed, p.meaning, p.source, p.basis) for p in parameters.values()]
+    con.execute(
+        "insert into run_parameters values " + ", ".join(["(?, ?, ?, ?, ?, ?, ?)"] * len(rows)),
+        [value for row in rows for value in row],
     )
 
 

@@ -80,8 +80,9 @@ class AirflowApi:
     def ensure_pool(self, name: str, slots: int, description: str) -> None:
         pool = {"name": name, "slots": slots, "description": description, "include_deferred": True}
         answer = self._request("POST", "/api/v2/pools", json=pool)
-        if answer.status_code != httpx.codes.CONFLICT:
-            self._checked(answer)
+        if answer.status_code == httpx.codes.CONFLICT:
+            answer = self._request("PATCH", f"/api/v2/pools/{name}", json={"pool": name, **pool})
+        self._checked(answer)
 
     def unpause(self, dag_id: str) -> None:
         self._call("PATCH", f"/api/v2/dags/{dag_id}", json={"is_paused": False})

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 DAG_IDS = ("short_term_memory", "consolidation", "nightly_decay", "weekly_homeostasis")
 POOL = "duckdb_writer"
+# one has the warehouse, the other prepares (docs/decisions/0001)
+POOL_SLOTS = 2
 BYTES_NEEDED = 500 * 1024**2  # Airflow's database, logs and a warehouse of some 100,000 memories
 START_TIMEOUT_S = 300.0
 POLL_S = 0.25
@@ -139,7 +141,7 @@ def _wait_until_up(local: LocalAirflow, tell: Progress) -> None:
             local.check()
             missing = _what_is_missing(api)
             if not missing:
-                api.ensure_pool(POOL, 1, "DuckDB takes one writing process at a time")
+                api.ensure_pool(POOL, POOL_SLOTS, "One task writes to the warehouse, one more prepares")
                 return
             if missing != last:
                 tell(f"waiting for Airflow: {missing}")

@@ -14,6 +14,7 @@ from biomem.settings import load_settings
 from biomem.source.dsn import knock
 from biomem.source.mapping import choose_source
 from biomem.source.pull import pull_all
+from biomem.source.scanner import settings_for_reading
 from biomem.source.watermark import complete_as_of
 from biomem.warehouse.connection import open_warehouse
 
@@ -97,7 +98,7 @@ class PostgresToDuckDBOperator(BaseOperator):
     def _pull(self, settings: Settings, sources: Sequence[SourceTable], run_id: str) -> list[PullResult]:
         source_dsn, target_dsn = conninfo(self.source_conn_id), conninfo(self.target_conn_id)
         knock(source_dsn)
-        with open_warehouse(settings, purpose=f"task {self.task_id}") as con:
+        with open_warehouse(settings, purpose=f"task {self.task_id}", config=settings_for_reading()) as con:
             if as_flag(self.is_full) or any(complete_as_of(con, source.name) is None for source in sources):
                 watchdog.relax()
             return pull_all(
