@@ -6,7 +6,7 @@ import tempfile
 from contextlib import ExitStack
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.sdk import DAG, BaseOperator, TaskGroup
 from airflow.sdk.exceptions import AirflowRescheduleException
@@ -15,6 +15,7 @@ from biomem.parameters import dbt_arguments, load_parameters
 from biomem.settings import Settings, load_settings
 from biomem.warehouse.connection import open_warehouse
 from biomem.warehouse.context import AWAKE, STAGES, is_whole_run, takes_long
+from biomem.warehouse.slices import begin_slice, end_slice
 from cosmos import DbtTaskGroup, ExecutionConfig, ProfileConfig, ProjectConfig, RenderConfig
 from cosmos import settings as cosmos_settings
 from cosmos.constants import DbtResourceType, ExecutionMode, InvocationMode, LoadMode, TestBehavior
@@ -64,18 +65,39 @@ class _ParsedProject(AbstractDbtLocalBase):  # type: ignore[misc]
         # as dbt would have them checked by its hook, which takes ten times as long
         load_parameters(settings)
         cmd = [*cmd, *dbt_arguments(settings)]
+        if parsed_manifest() is not None:
+            self._let_windows_pass(context)
+        while True:
+            result, is_done = self._run_once(settings, cmd, env, context, **kwargs)
+            if is_done:
+                return result
+            if self._is_awaited(context):
+                self._give_way()
+
+    def _run_once(
+        self,
+        settings: Settings,
+        cmd: list[str],
+        env: dict[str, str | bytes | os.PathLike[Any]],
+        context: Context,
+        **kwargs: Any,
+    ) -> tuple[FullOutputSubprocessResult | dbtRunnerResult | str, bool]:
+        """One run of dbt, for as long as which the warehouse is held; and whether it was the task's last."""
         parsed = get_runner().manifest = parsed_manifest()
         if parsed is None:
             with open_warehouse(settings, purpose=f"task {self.task_id}") as con:
-                cmd += ["--full-refresh"] if self._is_anew(con) else []
-            return super().run_command(cmd, env, context, **kwargs)
-        self._let_windows_pass(context)
+                cmd = [*cmd, *(["--full-refresh"] if self._is_anew(con) else [])]
+            result = super().run_command(cmd, env, context, **kwargs)
+            with open_warehouse(settings, purpose=f"task {self.task_id}") as con:
+                return result, self._is_done(con)
         flags = self._generate_dbt_flags(self.project_dir, self.profile_config.profiles_yml_filepath)
         with tempfile.TemporaryDirectory() as scratch:
             paths = ["--target-path", f"{scratch}/target", "--log-path", f"{scratch}/logs"]
             with ExitStack() as opened:
+                con: duckdb.DuckDBPyConnection
 
                 def open_it() -> None:
+                    nonlocal con
                     con = opened.enter_context(open_warehouse(settings, purpose=f"task {self.task_id}"))
                     if self._is_anew(con):
                         refresh_fully()
@@ -87,10 +109,11 @@ class _ParsedProject(AbstractDbtLocalBase):  # type: ignore[misc]
                     cwd=self.project_dir,
                     context=context,
                 )
+                is_done = not result.success or self._is_done(con)
             # shows in the UI what was run
             self._handle_post_execution(scratch, context)
         self.handle_exception(result)
-        return result
+        return result, is_done
 
     def _is_anew(self, con: duckdb.DuckDBPyConnection) -> bool:
         """Whether the run that the stage is in builds anew what this task builds."""
@@ -98,35 +121,52 @@ class _ParsedProject(AbstractDbtLocalBase):  # type: ignore[misc]
             watchdog.relax()
         return False
 
+    def _is_done(self, con: duckdb.DuckDBPyConnection) -> bool:
+        """Whether nothing is left to compute, after a run of dbt that went well."""
+        return True
+
     def _let_windows_pass(self, context: Context) -> None:
         """Between two tasks of a window the scheduler gives the slot to whoever waits; such a task gives it back here.
 
         Not for longer than `PATIENCE`: where windows follow one another without a pause, sleep must come too.
         """
-        if self.dag_id == AWAKE:
-            return
-        ti = context["ti"]
-        if ti.get_dr_count(dag_id=AWAKE, states=["running"]) == 0:
-            return
-        now = datetime.now(timezone.utc)
-        if now - (ti.get_first_reschedule_date(context) or now) < PATIENCE:
-            self.log.info("leaving the warehouse to the window that is under way")
-            raise AirflowRescheduleException(now + LOOK_AGAIN_AFTER)
+        if self._is_awaited(context):
+            now = datetime.now(timezone.utc)
+            if now - (context["ti"].get_first_reschedule_date(context) or now) < PATIENCE:
+                self._give_way()
+
+    def _is_awaited(self, context: Context) -> bool:
+        """Whether a window is under way, and this is none of its tasks."""
+        return self.dag_id != AWAKE and context["ti"].get_dr_count(dag_id=AWAKE, states=["running"]) > 0
+
+    def _give_way(self) -> NoReturn:
+        """Give the slot back; a window goes before whatever else waits for it."""
+        self.log.info("leaving the warehouse to the window that is under way")
+        raise AirflowRescheduleException(datetime.now(timezone.utc) + LOOK_AGAIN_AFTER)
 
 
 class RunModelOperator(_ParsedProject, DbtRunLocalOperator):  # type: ignore[misc]
-    """Build one dbt model; a view may be left out where it stands already."""
+    """Build one dbt model, `memories_at_once` in slices of agents where all would hold the slot for long.
 
-    def __init__(self, *, may_be_left_out: bool, **kwargs: Any) -> None:
+    A view may be left out where it stands already.
+    """
+
+    def __init__(self, *, may_be_left_out: bool, memories_at_once: int | None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.may_be_left_out = may_be_left_out
+        self.memories_at_once = memories_at_once
         if not self.should_store_compiled_sql:
             # nothing in them is a template; to show them in the UI is a request before the model
             self.template_fields = ()
 
     def _is_anew(self, con: duckdb.DuckDBPyConnection) -> bool:
+        if self.memories_at_once:
+            begin_slice(con, self.dag_id, self.task_id, memories=self.memories_at_once)
         # dbt's own full refresh is for all agents; for one agent, the run's clock makes its memories new instead
         return super()._is_anew(con) or is_whole_run(con, self.dag_id)
+
+    def _is_done(self, con: duckdb.DuckDBPyConnection) -> bool:
+        return self.memories_at_once is None or end_slice(con, self.task_id)
 
 
 class TestModelsOperator(_ParsedProject, DbtTestLocalOperator):  # type: ignore[misc]
@@ -233,6 +273,7 @@ def _run_model(
 ) -> RunModelOperator:
     return RunModelOperator(
         may_be_left_out=node.config.get("materialized") == "view",
+        memories_at_once=node.config.get("meta", {}).get("memories_at_once"),
         task_id=task_id,
         dag=dag,
         task_group=task_group,

@@ -72,3 +72,26 @@ def test_a_model_that_fails_skips_its_task_with_the_reason(
     monkeypatch.setenv("AIRFLOW_CONN_MEMORY_TARGET", "postgres://nobody@127.0.0.1:1/nowhere")
     with pytest.raises(AirflowSkipException, match="words alone"):
         all_dags["embeddings"].task_dict["embed"].execute({})
+
+
+class TestAModelThatIsComputedInSlices:
+    """Without its runs of dbt: what they compute is tested with a real one in integration/dbt/test_slices.py."""
+
+    @pytest.fixture
+    def task(self, dags: dict[str, DAG], monkeypatch: pytest.MonkeyPatch) -> Any:
+        task = dags["consolidation"].task_dict["memory_replay"]
+        assert task.memories_at_once
+        self.ends = iter([False, False, True])
+        monkeypatch.setattr(task, "_run_once", lambda *args, **options: (None, next(self.ends)))
+        return task
+
+    def test_gives_the_slot_back_after_a_slice_while_a_window_is_under_way(self, task: Any) -> None:
+        for _ in range(2):
+            with pytest.raises(AirflowRescheduleException):
+                task.run_command([], {}, context(windows=1, waited=PATIENCE))
+        task.run_command([], {}, context(windows=1, waited=PATIENCE))
+        assert list(self.ends) == []
+
+    def test_goes_on_with_the_next_slice_when_none_is(self, task: Any) -> None:
+        task.run_command([], {}, context(windows=0))
+        assert list(self.ends) == []

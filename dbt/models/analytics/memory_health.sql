@@ -1,4 +1,10 @@
-{{ config(materialized='table') }}
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='append',
+        pre_hook="{{ empty_slice() }}"
+    )
+}}
 
 with clock as (
 
@@ -6,7 +12,9 @@ with clock as (
         agent_id,
         as_of
     from {{ ref('stg_clock') }}
-    where stage = 'nightly_decay'
+    where
+        stage = 'nightly_decay'
+        and {{ in_slice('agent_id') }}
 
 ),
 
@@ -14,6 +22,7 @@ retained as (
 
     select *
     from {{ ref('memory_retention') }}
+    where {{ in_slice('agent_id') }}
 
 ),
 
@@ -29,6 +38,7 @@ counted as (
             count(*) filter (where is_live and content is null)
         ]) as value
     from {{ ref('stg_memories') }}
+    where {{ in_slice('agent_id') }}
     group by agent_id
 
     union all
@@ -42,6 +52,7 @@ counted as (
             count(*) filter (where not is_seen and is_live)
         ])
     from {{ ref('memory_repeats') }}
+    where {{ in_slice('agent_id') }}
     group by agent_id
 
     union all
@@ -56,6 +67,7 @@ counted as (
             agent_id,
             {{ event_kind('unnest(events)') }} as kind
         from {{ ref('memory_histories') }}
+        where {{ in_slice('agent_id') }}
     )
     group by agent_id, kind
 
@@ -67,7 +79,9 @@ counted as (
         'windows',
         count(distinct window_start)
     from {{ ref('stm_windows') }}
-    where is_current
+    where
+        is_current
+        and {{ in_slice('agent_id') }}
     group by agent_id
 
     union all
@@ -78,7 +92,9 @@ counted as (
         'replays',
         count(*)
     from {{ ref_if_built(ref('memory_replay'), {'agent_id': 'varchar', 'is_current': 'boolean'}) }}
-    where is_current
+    where
+        is_current
+        and {{ in_slice('agent_id') }}
     group by agent_id
 
     union all
@@ -89,6 +105,7 @@ counted as (
         'associations',
         count(*)
     from {{ ref_if_built(ref('memory_associations'), {'agent_id': 'varchar'}) }}
+    where {{ in_slice('agent_id') }}
     group by agent_id
 
     union all
@@ -99,6 +116,7 @@ counted as (
         'concepts',
         count(*)
     from {{ ref_if_built(ref('concepts'), {'agent_id': 'varchar'}) }}
+    where {{ in_slice('agent_id') }}
     group by agent_id
 
     union all
@@ -124,7 +142,9 @@ counted as (
         decision,
         count(*)
     from {{ ref('memory_ledger') }}
-    where is_current
+    where
+        is_current
+        and {{ in_slice('agent_id') }}
     group by agent_id, decision
 
 ),

@@ -12,7 +12,9 @@ with clock as (
 
     select *
     from {{ ref('stg_clock') }}
-    where stage = 'nightly_decay'
+    where
+        stage = 'nightly_decay'
+        and {{ in_slice('agent_id') }}
 
 ),
 
@@ -228,8 +230,11 @@ keyed as (
     inner join clock
         on decisions.agent_id = clock.agent_id
     where
-        decisions.decided_at <= clock.as_of
-        or decisions.result = '{{ removed }}'
+        {{ in_slice('decisions.agent_id') }}
+        and (
+            decisions.decided_at <= clock.as_of
+            or decisions.result = '{{ removed }}'
+        )
 
 ),
 
@@ -248,7 +253,9 @@ stored as (
 
     select *
     from {{ this }}
-    where is_current
+    where
+        is_current
+        and {{ in_slice('agent_id') }}
 
 ),
 

@@ -1,8 +1,18 @@
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='append',
+        pre_hook="{{ empty_slice() }}"
+    )
+}}
+
 with recursive clock as (
 
     select *
     from {{ ref('stg_clock') }}
-    where stage = 'nightly_decay'
+    where
+        stage = 'nightly_decay'
+        and {{ in_slice('agent_id') }}
 
 ),
 

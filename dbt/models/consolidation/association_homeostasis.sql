@@ -1,4 +1,10 @@
-{{ config(materialized='table') }}
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='append',
+        pre_hook="{{ empty_slice() }}"
+    )
+}}
 
 with clock as (
 
@@ -6,7 +12,9 @@ with clock as (
         agent_id,
         as_of
     from {{ ref('stg_clock') }}
-    where stage = 'weekly_homeostasis'
+    where
+        stage = 'weekly_homeostasis'
+        and {{ in_slice('agent_id') }}
 
 ),
 

@@ -16,7 +16,9 @@ with recursive clock as (
         as_of,
         row_number() over () as agent_no
     from {{ ref('stg_clock') }}
-    where stage = 'consolidation'
+    where
+        stage = 'consolidation'
+        and {{ in_slice('agent_id') }}
 
 ),
 
@@ -167,11 +169,19 @@ current_rows as (
 
 {%- if is_incremental() %}
 
+stored as (
+
+    select *
+    from {{ this }}
+    where {{ in_slice('agent_id') }}
+
+),
+
 final as (
 
     select current_rows.*
     from current_rows
-    left join {{ this }} as stored
+    left join stored
         on
             current_rows.memory_id = stored.memory_id
             and current_rows.sleep_date = stored.sleep_date
@@ -186,7 +196,7 @@ final as (
     select
         stored.* exclude (is_current, sequence),
         false as is_current
-    from {{ this }} as stored
+    from stored
     left join current_rows
         on
             stored.memory_id = current_rows.memory_id

@@ -1,4 +1,10 @@
-{{ config(materialized='table') }}
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='append',
+        pre_hook="{{ empty_slice() }}"
+    )
+}}
 
 with long_term as (
 
@@ -6,6 +12,7 @@ with long_term as (
         agent_id,
         memory_id
     from {{ ref('ltm_memories') }}
+    where {{ in_slice('agent_id') }}
 
 ),
 

@@ -185,6 +185,7 @@ def _write_context(
     sequence: int,
     is_whole: bool,
 ) -> None:
+    con.execute("delete from raw.slices where stage = ?", [stage])
     # what the last published run has left was touched since, by a run that was not published or not to its end
     con.execute(
         "delete from raw.stage_builds where stage = $1 "

@@ -229,6 +229,7 @@ def _adopt_clocks(settings: Settings, source: Settings) -> None:
         for table in ("run_context", "agent_clock"):
             con.execute(f"delete from raw.{table}")
             con.execute(f"insert into raw.{table} by name select * from source.raw.{table}")
+        con.execute("delete from raw.slices")
         con.execute("detach source")
 
 

@@ -54,11 +54,15 @@ def model_names(settings: Settings) -> list[str]:
 
 @dataclass(frozen=True)
 class Model:
-    """A model of the project: its stage, the models that it reads, and whether it is a view, which stores nothing."""
+    """A model of the project: its stage, the models that it reads, and whether it is a view, which stores nothing.
+
+    `memories_at_once`: how many it computes at most in a slice of agents (see `biomem.warehouse.slices`); None: all.
+    """
 
     stage: str
     parents: tuple[str, ...]
     is_view: bool
+    memories_at_once: int | None
 
 
 def lineage(settings: Settings) -> dict[str, Model]:
@@ -70,6 +74,7 @@ def lineage(settings: Settings) -> dict[str, Model]:
             next(stage for stage in STAGES if stage in node.tags),
             tuple(models[parent].name for parent in node.depends_on.nodes if parent in models),
             node.config.materialized == "view",
+            node.config.meta.get("memories_at_once"),
         )
         for node in models.values()
     }
