@@ -3,7 +3,7 @@
 Starts Airflow in a home of its own, with its own embedded PostgreSQL and ports; a writer commits memories all the time,
 the sleep rhythms are triggered more often than their schedules would. At the end the writer stops, and what idle
 windows cost is measured too. Prints a summary, and writes all of it as JSON. With `--wake-up` memories come in bursts,
-and the source starts a window at each.
+the source starts a window at each, and idle windows are not waited for.
 
     python benchmarks/soak.py --minutes 60 --out soak.json
 """
@@ -160,14 +160,7 @@ def _soak(settings: Settings, options: argparse.Namespace) -> dict[str, Any]:
         writer.stop.set()
         for thread in threads[:2]:
             thread.join(6 * WINDOW_S)
-        idle_from = datetime.now(timezone.utc)
-        console.print("waiting for windows with nothing new")
-        # what was last in mind has to leave it first
-        time.sleep(_attention_s(settings) + WINDOW_S)
-        at_rest, at_rest_from = _parts(local.supervisor_pid), time.monotonic()
-        time.sleep((IDLE_WINDOWS + 1) * WINDOW_S)
-        resting = sum(_cpu_between(at_rest, _parts(local.supervisor_pid)).values()) / (time.monotonic() - at_rest_from)
-        idle = [run for run in api.runs(AWAKE, idle_from, datetime.now(timezone.utc)) if _is_idle(api, run)]
+        at_rest = {} if options.wake_up else _at_rest(api, local, settings, console)
         seconds = (ended - began).total_seconds()
         rhythms = {dag: _rhythm(api, dag, began, ended) for dag in (AWAKE, *SLEEP_EVERY_S)}
         overhead = _overhead(api, settings, began, ended)
@@ -179,14 +172,29 @@ def _soak(settings: Settings, options: argparse.Namespace) -> dict[str, Any]:
             "rows_not_visible": len(writer.committed),
             **rhythms,
             "commit_to_visible_s": _spread(writer.delays),
-            "idle_window_s": {"windows": len(idle), **_spread([_seconds(run) for run in idle])},
             "cpu_share_of_a_core": {part: round(used / seconds, 3) for part, used in sorted(cpu.items())},
-            "cpu_share_of_a_core_idle": round(resting, 3),
+            **at_rest,
             "memory_mb": {"start": samples[0], "middle": samples[len(samples) // 2], "end": samples[-1]},
             "lock_errors": _lock_errors(settings),
             "task_overhead": overhead,
             "dbt_build_s": _dbt_build(settings),
         }
+
+
+def _at_rest(api: AirflowApi, local: LocalAirflow, settings: Settings, console: Console) -> dict[str, Any]:
+    """What windows with nothing new take, and all of Airflow beside them."""
+    idle_from = datetime.now(timezone.utc)
+    console.print("waiting for windows with nothing new")
+    # what was last in mind has to leave it first
+    time.sleep(_attention_s(settings) + WINDOW_S)
+    before, since = _parts(local.supervisor_pid), time.monotonic()
+    time.sleep((IDLE_WINDOWS + 1) * WINDOW_S)
+    used = sum(_cpu_between(before, _parts(local.supervisor_pid)).values())
+    idle = [run for run in api.runs(AWAKE, idle_from, datetime.now(timezone.utc)) if _is_idle(api, run)]
+    return {
+        "idle_window_s": {"windows": len(idle), **_spread([_seconds(run) for run in idle])},
+        "cpu_share_of_a_core_idle": round(used / (time.monotonic() - since), 3),
+    }
 
 
 def _let_wake(settings: Settings, pg: psycopg.Connection[Any]) -> None:

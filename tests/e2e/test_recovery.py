@@ -124,15 +124,19 @@ class System:
 
     def works_again_s(self, since: datetime) -> float:
         """Seconds until a task has worked again: one that began after `since` has ended well."""
+        ended = wait_for(lambda: self.begun(since, state=["success"]), "a task works again")
+        return (min(datetime.fromisoformat(one["end_date"]) for one in ended) - since).total_seconds()
 
-        def worked() -> list[dict[str, Any]]:
-            try:
-                return self.instances(start_date_gte=since.isoformat(), state=["success"])
-            except ServiceError:  # its database is gone
-                return []
+    def begins_again_s(self, since: datetime) -> float:
+        """Seconds until a task has begun after `since`."""
+        begun = wait_for(lambda: self.begun(since, state=["running", "success", "failed"]), "a task begins")
+        return (min(datetime.fromisoformat(one["start_date"]) for one in begun) - since).total_seconds()
 
-        times = [datetime.fromisoformat(one["end_date"]) for one in wait_for(worked, "a task works again")]
-        return (min(times) - since).total_seconds()
+    def begun(self, since: datetime, **options: Any) -> list[dict[str, Any]]:
+        try:
+            return self.instances(start_date_gte=since.isoformat(), **options)
+        except ServiceError:  # its database is gone
+            return []
 
 
 def wait_for(look: Callable[[], Any], what: str) -> Any:
@@ -235,7 +239,7 @@ def test_a_task_that_hangs_gives_the_slot_back_by_itself(system: System) -> None
         system.write()
         wait_for(lambda: pg.execute(HANGING).fetchall(), "a publication hangs")
         since = datetime.now(timezone.utc)
-        after_s = system.works_again_s(since)
+        after_s = system.begins_again_s(since)
         print(f"hanging publication: the slot was used again after {after_s:.1f} s")
         pg.execute(f"select pg_terminate_backend(pid) from ({HANGING}) as hanging")
         pg.execute("drop function public.hang cascade")
