@@ -110,10 +110,10 @@ def run(settings: Settings, stage: str, as_of: datetime, *arguments: str) -> Too
     """Run a stage as its DAG does, but for its tests."""
     began, cpu_began = time.perf_counter(), time.process_time()
     run_id = f"bench-{stage}-{as_of.isoformat()}"
+    # open from before dbt's first connection to after its last, as in the DAG's tasks
     with open_warehouse(settings) as con:
         begin_stage(con, stage, run_id=run_id, as_of=as_of, params_hash="bench")
-    models = run_models(settings, "--select", f"tag:{stage}", *arguments)
-    with open_warehouse(settings) as con:
+        models = run_models(settings, "--select", f"tag:{stage}", *arguments)
         complete_stage(con, stage, run_id)
     took = Took(time.perf_counter() - began, time.process_time() - cpu_began, models)
     _print(stage, took.seconds)

@@ -25,6 +25,14 @@ left join {{ ref('memory_salience') }} as salience
 
 union all
 
+{{ later_events(seen_memories(among)) }}
+{%- endmacro %}
+
+{#
+    What befell memories after their encoding: edits and accesses. `seen` is a query of memory_id, agent_id, root_id,
+    occurred_at; where only events that are new to short-term memory are asked for (`are_new`), also of batch_from.
+#}
+{% macro later_events(seen, are_new=false) -%}
 select
     'r:' || revisions.memory_id || ':' || revisions.revision as event_id,
     seen.root_id as memory_id,
@@ -36,8 +44,13 @@ select
     3 as grade,
     cast(null as double) as arousal
 from {{ raw_table('revisions') }} as revisions
-inner join ({{ seen_memories(among) }}) as seen
+inner join ({{ seen }}) as seen
     on revisions.memory_id = seen.memory_id
+{%- if are_new %}
+where
+    revisions.batch_id > seen.batch_from
+    and revisions.batch_id > {{ least_batch() }}
+{%- endif %}
 
 union all
 
@@ -54,9 +67,14 @@ select
     least(greatest(coalesce(accesses.grade, 3), 1), 4) as grade,
     cast(null as double) as arousal
 from {{ raw_table('access_log') }} as accesses
-inner join ({{ seen_memories(among) }}) as seen
+inner join ({{ seen }}) as seen
     on accesses.memory_id = seen.memory_id
-where {{ is_of_agent('accesses', 'seen.agent_id') }}
+where
+    {{ is_of_agent('accesses', 'seen.agent_id') }}
+    {%- if are_new %}
+    and accesses.batch_id > seen.batch_from
+    and accesses.batch_id > {{ least_batch() }}
+    {%- endif %}
 {%- endmacro %}
 
 {#
@@ -82,4 +100,18 @@ where
     {%- if among %}
     and root_id in (select {{ among }}.memory_id from {{ among }})
     {%- endif %}
+{%- endmacro %}
+
+{# Each memory's events of a relation of `events`: memory_id, grade, arousal (of its encoding) and the sorted list of event codes. #}
+{% macro event_lists(events) -%}
+select
+    memory_id,
+    max(grade) filter (where kind = 'encode') as grade,
+    max(arousal) filter (where kind = 'encode') as arousal,
+    list_sort(list({{ event_code(
+        'epoch_us(occurred_at)', kind_rank('kind'), "cast(case when kind = 'encode' then 1 else grade end as bigint)"
+    ) }})) as events
+from {{ events }}
+where occurred_at < timestamptz '10000-01-01 00:00:00+00'
+group by memory_id
 {%- endmacro %}

@@ -11,11 +11,14 @@
     stability_days, difficulty, last_accessed_us, access_count, next_access_us (null when there is none). The condition
     may name instant_us, until_us, stability_days and last_accessed_us.
 
+    Where a state is stored and only later events came, `stored` goes on from it: a relation or CTE with memory_no, events (the
+    later ones), the state after all events before them, and as_of_us. It takes no `steps`.
+
     An iteration of the recursion takes the next `stride` events of every memory that has any left, written out one after
     the other: a memory's row is carried from event to event, and no event is ever joined to the state before it. Where few
     memories are folded, planning eight events takes longer than folding them.
 #}
-{% macro fold(name, histories, steps=none, stride=8) -%}
+{% macro fold(name, histories, steps=none, stride=8, stored=none) -%}
 {{ name }}_strides as (
 
     select
@@ -39,6 +42,25 @@
             as_of_us
         from {{ histories }}
         where len(events) > 0
+        {%- if stored %}
+
+        union all by name
+
+        select
+            memory_no,
+            0::bigint as code,
+            0::bigint as day,
+            events,
+            1 as event_no,
+            stability_days,
+            difficulty,
+            last_accessed_us,
+            {{ local_day('last_accessed_us') }} as last_day,
+            access_count,
+            days_used,
+            as_of_us
+        from {{ stored }}
+        {%- endif %}
     )
 
     union all

@@ -39,20 +39,26 @@ memories as not materialized (
 {%- if is_incremental() %}
 
 -- New accesses and edits: their memories' histories differ from the earliest of them on.
+{%- set used %}
+    -- The least of all agents' bounds, so that the scan passes over what is older; each agent's own stand below.
+    select memory_id, accessed_at as occurred_at, batch_id from {{ raw_table('access_log') }}
+    where batch_id > (select min(batch_from) from clock where is_in_run)
+    union all
+    select memory_id, accessed_at as occurred_at, batch_id from {{ raw_table('access_log') }}
+    where accessed_at > (select min(previous_as_of) from clock where is_in_run)
+    union all
+    select memory_id, revised_at as occurred_at, batch_id from {{ raw_table('revisions') }}
+    where
+        batch_id > (select min(batch_from) from clock where is_in_run)
+        or revised_at > (select min(previous_as_of) from clock where is_in_run)
+{% endset %}
+
 {%- set touched %}
     select
-        events.memory_id,
+        stored.* exclude (changed_from, sequence),
+        case when stored.sequence > clock.completed_sequence then stored.changed_from end as had_changed_from,
         min(events.occurred_at) as changed_from
-    from (
-        -- The least of all agents' bounds, so that the scan passes over what is older; each agent's own stand below.
-        select memory_id, accessed_at as occurred_at, batch_id from {{ raw_table('access_log') }}
-        where batch_id > (select min(batch_from) from clock where is_in_run)
-        union all
-        select memory_id, accessed_at as occurred_at, batch_id from {{ raw_table('access_log') }}
-        where accessed_at > (select min(previous_as_of) from clock where is_in_run)
-        union all
-        select memory_id, revised_at as occurred_at, batch_id from {{ raw_table('revisions') }}
-    ) as events
+    from ({{ taken_for_few(used) }}) as events
     inner join {{ this }} as stored
         on events.memory_id = stored.memory_id
     inner join clock
@@ -63,7 +69,7 @@ memories as not materialized (
             events.batch_id > clock.batch_from
             or (events.occurred_at > clock.previous_as_of and events.occurred_at <= clock.as_of)
         )
-    group by events.memory_id
+    group by all
 {% endset %}
 
 touched as materialized (
@@ -445,18 +451,11 @@ final as (
 
     union all
 
-    select
-        stored.* exclude (changed_from, sequence),
-        case
-            when stored.sequence > clock.completed_sequence then least(stored.changed_from, touched.changed_from)
-            else touched.changed_from
-        end as changed_from
-    from {{ this }} as stored
-    inner join touched
-        on stored.memory_id = touched.memory_id
-    inner join clock
-        on stored.agent_id = clock.agent_id
-    where stored.memory_id not in (select scope.memory_id from scope)
+    select touched.* exclude (had_changed_from) replace (
+        least(touched.changed_from, touched.had_changed_from) as changed_from
+    )
+    from touched
+    where touched.memory_id not in (select scope.memory_id from scope)
 
 )
 

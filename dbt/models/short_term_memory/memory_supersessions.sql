@@ -26,6 +26,8 @@ with clock as (
         clock.is_in_run
         and (clock.previous_as_of is null or repeats.sequence > clock.completed_sequence)
         and repeats.sequence > {{ least_sequence() }}
+        -- who was only used states what it stated
+        and not {{ is_only_used('repeats') }}
     {%- endif %}
 {% endset %}
 

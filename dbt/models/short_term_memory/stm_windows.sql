@@ -48,6 +48,8 @@ reopened_starts as (
             on histories.memory_id = changed.memory_id
         inner join clock
             on histories.agent_id = clock.agent_id
+        -- all of them were just written, at the end of the table
+        where histories.sequence > {{ least_sequence() }}
     ) as accessed
     cross join (select unnest(range(0, {{ windows_attended + 1 }})) as windows) as ahead
 
