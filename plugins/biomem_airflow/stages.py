@@ -28,6 +28,7 @@ from biomem_airflow.preload import parsed_manifest
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Sequence
 
     import duckdb
     from airflow.sdk import Context
@@ -170,9 +171,22 @@ class RunModelOperator(_ParsedProject, DbtRunLocalOperator):  # type: ignore[mis
 
 
 class TestModelsOperator(_ParsedProject, DbtTestLocalOperator):  # type: ignore[misc]
-    """Run the data tests of a stage's models; left out when they passed lately."""
+    """Run the data tests of a stage's models; left out when they passed lately.
+
+    With `one_by_one`, the names of its models, those of one after the other: in between, a window can have the
+    warehouse.
+    """
 
     may_be_left_out = True
+
+    def __init__(self, *, one_by_one: Sequence[str] = (), **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.one_by_one = one_by_one
+
+    def _run_once(self, settings: Settings, cmd: list[str], *args: Any, **kwargs: Any) -> Any:
+        each = [[name if part in self.select else part for part in cmd] for name in self.one_by_one]
+        results = [super(TestModelsOperator, self)._run_once(settings, one, *args, **kwargs) for one in each or [cmd]]
+        return results[-1]
 
 
 def dbt_variables(settings: Settings) -> dict[str, str]:
@@ -249,6 +263,7 @@ def memory_stage(stage: str, *, begin: BaseOperator, publish: BaseOperator) -> T
             install_deps=False,
             dbt_cmd_flags=FLAGS,
             should_store_compiled_sql=stage != AWAKE,
+            one_by_one=[] if stage == AWAKE else sorted(task.task_id for task in models.iter_tasks()),
         )
         models >> tests
     tests >> publish

@@ -12,7 +12,7 @@ from airflow.sdk.exceptions import AirflowRescheduleException, AirflowSkipExcept
 from biomem.settings import load_settings
 from biomem.warehouse.context import STAGES
 from biomem_airflow.local.supervisor import POOL, POOL_SLOTS
-from biomem_airflow.stages import PATIENCE
+from biomem_airflow.stages import PATIENCE, _ParsedProject
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -95,3 +95,22 @@ class TestAModelThatIsComputedInSlices:
     def test_goes_on_with_the_next_slice_when_none_is(self, task: Any) -> None:
         task.run_command([], {}, context(windows=0))
         assert list(self.ends) == []
+
+
+@pytest.mark.parametrize(
+    ("stage", "selected"),
+    [
+        ("nightly_decay", ["memory_health", "memory_ledger", "memory_retention"]),
+        ("short_term_memory", ["tag:short_term_memory"]),
+    ],
+)
+def test_the_data_tests_of_sleep_are_run_model_by_model_and_those_of_a_window_at_once(
+    dags: dict[str, DAG], monkeypatch: pytest.MonkeyPatch, stage: str, selected: list[str]
+) -> None:
+    commands = []
+    monkeypatch.setattr(
+        _ParsedProject, "_run_once", lambda self, settings, cmd, *args, **options: (commands.append(cmd), True)
+    )
+    task = dags[stage].task_dict["test"]
+    task.run_command(["dbt", "test", "--select", *task.select], {}, context(windows=0))
+    assert [command[3] for command in commands] == selected
