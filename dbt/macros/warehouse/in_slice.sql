@@ -3,29 +3,19 @@
     model is built from nothing. The bounds are written out, so that scans leave out what is not in them.
 #}
 {% macro in_slice(agent_id) -%}
-{%- set bounds = slice_bounds() -%}
-{%- if bounds -%}
-({{ agent_id }} {{ bounds | join(' and ' ~ agent_id ~ ' ') }})
-{%- else -%}
-true
-{%- endif -%}
-{%- endmacro %}
-
-
-{# The comparisons with the slice's bounds. An agent's id may be any text, so it is written in hexadecimal. #}
-{% macro slice_bounds() -%}
 {%- set slices = source('raw', 'slices') -%}
 {%- set bounds = [] -%}
 {%- if is_incremental() and load_relation(slices) is not none -%}
+    {#- An agent's id may be any text, so it is written in hexadecimal. -#}
     {%- set found = run_query(
         "select hex(encode(agents_after)), hex(encode(agents_upto)) from " ~ slices ~ " where model = '" ~ this.name ~ "'"
     ) -%}
-    {%- for row in found.rows -%}
-        {%- if row[0] is not none -%}{%- do bounds.append("> decode(from_hex('" ~ row[0] ~ "'))") -%}{%- endif -%}
-        {%- if row[1] is not none -%}{%- do bounds.append("<= decode(from_hex('" ~ row[1] ~ "'))") -%}{%- endif -%}
+    {%- for after, upto in found.rows -%}
+        {%- if after is not none -%}{%- do bounds.append(agent_id ~ " > decode(from_hex('" ~ after ~ "'))") -%}{%- endif -%}
+        {%- if upto is not none -%}{%- do bounds.append(agent_id ~ " <= decode(from_hex('" ~ upto ~ "'))") -%}{%- endif -%}
     {%- endfor -%}
 {%- endif -%}
-{{ return(bounds) }}
+({{ bounds | join(' and ') or 'true' }})
 {%- endmacro %}
 
 

@@ -93,7 +93,7 @@ def publish_stage(
             }
             changed = [name for name, (written, deleted) in counts.items() if written or deleted or name in resent]
             _leave_marks(con, pg, run, publish_id, changed, counts)
-            note_seen(con, tables)
+            note_seen(con, tables, stage)
             pg.commit()
     except psycopg.Error as error:
         raise PublishError(

@@ -23,7 +23,9 @@ class PublishedTable:
 
     `numbered` are relations by whose `sequence` or `batch_id` one can tell what a window may have changed: the rows
     that are newer than the last publication name the first column of the key, and only its rows (IN_SCOPE in `select`,
-    where it is called `scoped_by`) are compared. A table without it is compared whole at each publication.
+    where it is called `scoped_by`) are compared. A table without it is compared whole at each publication, and so is
+    one that takes something besides from the models of the stage `sleep`, from when a run of that has begun until it
+    is published.
     """
 
     name: str
@@ -32,6 +34,7 @@ class PublishedTable:
     optional: Mapping[str, str] = field(default_factory=dict)
     numbered: Mapping[str, str] = field(default_factory=dict)
     scoped_by: str = ""
+    sleep: str = ""
 
 
 MEMORIES = PublishedTable(
@@ -71,6 +74,7 @@ MEMORIES = PublishedTable(
     optional={"memory_retention": "memory_id varchar, is_forgotten boolean, demoted_at timestamptz"},
     numbered={"memory_traces": "sequence", "memory_supersessions": "sequence", "raw.memories": "batch_id"},
     scoped_by="traces.memory_id",
+    sleep="nightly_decay",
 )
 
 WORKING_MEMORY = PublishedTable(

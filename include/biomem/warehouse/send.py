@@ -124,10 +124,10 @@ def _stage_outgoing(con: duckdb.DuckDBPyConnection, table: PublishedTable, is_na
     return columns
 
 
-def note_seen(con: duckdb.DuckDBPyConnection, tables: Sequence[PublishedTable]) -> None:
+def note_seen(con: duckdb.DuckDBPyConnection, tables: Sequence[PublishedTable], stage: str) -> None:
     """Remember from where on rows of these tables were not compared yet (see the macro write_sequence)."""
     for table in tables:
-        if not table.numbered:
+        if not table.numbered or (stage != table.sleep and _sleeps(con, table)):
             continue
         con.execute(
             "insert or replace into published.seen "
@@ -146,7 +146,7 @@ def _find_scope(con: duckdb.DuckDBPyConnection, table: PublishedTable, run: Run)
         "on seen.sequence <= context.sequence where seen.table_name = ? and context.stage = ?",
         [table.name, run.stage],
     ).fetchone()
-    if seen is None:
+    if seen is None or _sleeps(con, table):
         return False
     numbers = dict(zip(("sequence", "batch_id"), seen, strict=True))
     newer = " union ".join(
@@ -155,6 +155,16 @@ def _find_scope(con: duckdb.DuckDBPyConnection, table: PublishedTable, run: Run)
     )
     con.execute(f"create or replace temp table scope as {newer}")
     return True
+
+
+def _sleeps(con: duckdb.DuckDBPyConnection, table: PublishedTable) -> bool:
+    """Whether a run of the table's stage `sleep` has begun since what was seen last, and was not published."""
+    row = con.execute(
+        "select 1 from raw.run_context where stage = ? "
+        "and sequence >= coalesce((select sequence from published.seen where table_name = ?), 0)",
+        [table.sleep, table.name],
+    ).fetchone()
+    return row is not None
 
 
 def _is_built(con: duckdb.DuckDBPyConnection, model: str) -> bool:

@@ -12,6 +12,8 @@ from biomem.warehouse.publish import publish_stage
 from biomem.warehouse.rebuild import verify
 from lives import Life, day
 
+NIGHT = "nightly_decay"
+
 LONG_TEXT = (
     "on the way home we spoke at length about the garden behind the old school and the people who once "
     "planted the apple trees along its southern wall"
@@ -63,24 +65,30 @@ def _interleave(life: Life, seed: int, steps: int, dsn: str) -> None:
             if number and chance.random() < 0.25:
                 continue
             for _ in range(chance.choice([1, 1, 2])):
+                is_complete = chance.random() > 0.2
                 life.run(
                     stage,
                     day(today),
                     agent_id="ada" if chance.random() < 0.15 and "ada" in _agents(life) else None,
                     full_refresh=chance.random() < 0.1,
-                    complete=chance.random() > 0.2,
+                    complete=is_complete,
                 )
-                if stage == AWAKE:
-                    _publish(life, dsn)
+                if stage == AWAKE or (stage == NIGHT and is_complete):
+                    _publish(life, stage, dsn)
 
 
-def _publish(life: Life, dsn: str) -> None:
+def _publish(life: Life, stage: str, dsn: str) -> None:
     """What a window sends, having looked at what is new only, is all that a look at everything finds to send."""
     with life.open() as con:
-        (run_id,) = con.execute("select run_id from raw.run_context where stage = ?", [AWAKE]).fetchall()[0]
-        publish_stage(con, AWAKE, dsn=dsn, run_id=run_id)
+        (run_id,) = con.execute("select run_id from raw.run_context where stage = ?", [stage]).fetchall()[0]
+        publish_stage(con, stage, dsn=dsn, run_id=run_id)
+        seen = con.execute("from published.seen").fetchall()
         con.execute("delete from published.seen")
-        again = publish_stage(con, AWAKE, dsn=dsn, run_id=run_id)
+        again = publish_stage(con, stage, dsn=dsn, run_id=run_id)
+        # the next window looks as it would have without this look at everything
+        con.execute("delete from published.seen")
+        if seen:
+            con.executemany("insert into published.seen values (?, ?, ?)", seen)
     assert not again.resent
     assert not any(again.rows_written.values()), again
     assert not any(again.rows_deleted.values()), again
