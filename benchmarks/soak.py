@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from biomem.settings import Settings
-    from biomem_airflow.local.api import AirflowApi
+    from biomem_airflow.local.api import AirflowApi, TaskRun
     from biomem_airflow.local.state import LocalAirflow
 
 WINDOW_S = 30
@@ -264,17 +264,31 @@ def _spread(values: list[float]) -> dict[str, float | None]:
 
 
 def _overhead(api: AirflowApi, settings: Settings, since: datetime, until: datetime) -> dict[str, float | None]:
-    """Medians over the windows: the whole run, its tasks, the time between them, and what dbt says its models took."""
+    """Medians over the windows: the whole run, the time in which a task was at work and the time in which none was, and
+    what dbt says its models took. Two tasks may be at work at a time.
+    """
     parts: dict[str, list[float]] = {"run_s": [], "in_tasks_s": [], "between_tasks_s": [], "in_models_s": []}
     for run in api.runs(AWAKE, since, until)[-10:]:
         if run["state"] != "success":
             continue
-        whole, tasks = _seconds(run), sum(task.seconds or 0 for task in api.tasks(AWAKE, run["dag_run_id"]))
+        whole, tasks = _seconds(run), _at_work_s(api.tasks(AWAKE, run["dag_run_id"]))
         logs = settings.airflow_home / "logs" / "tasks" / f"dag_id={AWAKE}" / f"run_id={run['dag_run_id']}"
         models = [float(took) for log in logs.rglob("*.log") for took in MODEL_TOOK.findall(log.read_text())]
         for name, value in zip(parts, (whole, tasks, whole - tasks, sum(models)), strict=True):
             parts[name].append(value)
     return {name: round(statistics.median(values), 2) if values else None for name, values in parts.items()}
+
+
+def _at_work_s(tasks: list[TaskRun]) -> float:
+    """For how long any of the tasks was at work."""
+    spans = sorted(
+        (datetime.fromisoformat(task.began).timestamp(), task.seconds) for task in tasks if task.began and task.seconds
+    )
+    at_work = until = 0.0
+    for began, seconds in spans:
+        at_work += max(began + seconds - max(began, until), 0)
+        until = max(until, began + seconds)
+    return at_work
 
 
 def _parts(supervisor_pid: int) -> dict[str, float]:

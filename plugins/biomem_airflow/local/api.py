@@ -20,9 +20,9 @@ PENDING = ("queued", "running")
 
 @dataclass(frozen=True)
 class TaskRun:
-    """One try of a task: its state as Airflow names it, and how long it ran (None before it started).
+    """One try of a task: its state as Airflow names it, when it `began` (ISO 8601), and for how many seconds it ran.
 
-    A mapped task (one per source) has a `map_index`, -1 otherwise, and a `label`.
+    Before it started there is neither. A mapped task (one per source) has a `map_index`, -1 otherwise, and a `label`.
     """
 
     task_id: str
@@ -31,6 +31,7 @@ class TaskRun:
     try_number: int
     map_index: int = -1
     label: str | None = None
+    began: str | None = None
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,7 @@ class AirflowApi:
                 one["try_number"],
                 one["map_index"],
                 one["rendered_map_index"],
+                one["start_date"],
             )
             for one in sorted(found["task_instances"], key=lambda one: (one["start_date"] or "~", one["task_id"]))
         ]
