@@ -1,4 +1,4 @@
-"""How long sleep holds the one slot at a time, on top of a large memory.
+"""How long sleep holds a slot at a time, on top of a large memory.
 
 Builds a life, then lives two sleep cycles more: windows of new events, and after them consolidation, night and week
 as their DAGs run them, model by model, incrementally, in slices of agents. Prints of every model of the second time,

@@ -6,8 +6,10 @@ import importlib
 import os
 import shutil
 import tempfile
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+import duckdb
 from biomem.errors import ConfigurationError
 from biomem.parameters import dbt_arguments
 from biomem.settings import load_settings
@@ -67,7 +69,9 @@ def preload() -> None:
     kept.keep_flag_source()
     kept.keep_validation()
     kept.keep_absent()
-    check_extension()
+    # where it is missing or does not fit, the pull says so; the scheduler starts all the same
+    with suppress(duckdb.Error, OSError):
+        check_extension()
     parse()
     _rehearse(settings)
     # these read their lexicon and their grammar

@@ -50,7 +50,10 @@ def check_extension() -> None:
 
 def settings_for_reading() -> dict[str, str]:
     """How to open a warehouse that will read PostgreSQL: without another check where the file is the one checked."""
-    return {"allow_unsigned_extensions": "true"} if _checked == _looks(_extension()) else {}
+    if _checked is None or not _extension().exists() or _looks(_extension()) != _checked:
+        # loading it says what is wrong, if anything is
+        return {}
+    return {"allow_unsigned_extensions": "true"}
 
 
 def _looks(path: Path) -> tuple[int, ...]:

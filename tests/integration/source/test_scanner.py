@@ -31,6 +31,12 @@ def test_the_signature_is_left_out_only_for_the_very_file_that_was_checked(
     assert scanner.settings_for_reading() == {}
 
 
+def test_a_file_that_is_gone_is_left_to_the_pull_to_tell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scanner.check_extension()
+    monkeypatch.setattr(scanner, "_extension", lambda: tmp_path / "gone.duckdb_extension")
+    assert scanner.settings_for_reading() == {}
+
+
 def test_a_file_that_was_altered_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     altered = bytearray(scanner._extension().read_bytes())
     altered[len(altered) // 2] ^= 1
