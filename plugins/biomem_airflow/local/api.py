@@ -79,9 +79,10 @@ class AirflowApi:
         return [f"{error['filename']}: {error['stack_trace']}" for error in errors]
 
     def ensure_pool(self, name: str, slots: int, description: str) -> None:
-        pool = {"name": name, "slots": slots, "description": description, "include_deferred": True}
-        answer = self._request("POST", "/api/v2/pools", json=pool)
+        pool = {"slots": slots, "description": description, "include_deferred": True}
+        answer = self._request("POST", "/api/v2/pools", json={"name": name, **pool})
         if answer.status_code == httpx.codes.CONFLICT:
+            # one of an older home may have another size
             answer = self._request("PATCH", f"/api/v2/pools/{name}", json={"pool": name, **pool})
         self._checked(answer)
 
