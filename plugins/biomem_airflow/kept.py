@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 # where Airflow's task runner looks for the class that reads a DAG file, and dbt's command line for its loaders
 DAG_BAG = ("airflow.dag_processing.dagbag", "BundleDagBag")
 DBT_LOADERS = (
+    ("dbt.cli.flags", "read_project_flags"),
     ("dbt.cli.requires", "load_profile"),
     ("dbt.cli.requires", "load_project"),
     ("dbt.cli.requires", "set_up_plugin_manager"),
@@ -121,6 +122,25 @@ def keep_flag_source() -> None:
     """Name the adapter as the source of its behavior flags; to find that out, dbt went through all modules twice."""
     flag = importlib.import_module("dbt_common.behavior_flags").BehaviorFlagRendered
     flag._default_source = staticmethod(lambda: "dbt.adapters.base.impl")
+
+
+def keep_free() -> None:
+    """Do not look for keys of a model's table, to build tables that refer to one another in turn: no table has any."""
+    adapter = importlib.import_module("dbt.adapters.duckdb.impl").DuckDBAdapter
+    adapter._acquire_foreign_key_lock = lambda self, model: False
+
+
+def keep_unheard() -> None:
+    """Write only those lines of dbt's account that its logger takes; it wrote all, and had most thrown away."""
+    module = importlib.import_module("dbt_common.events.logger")
+    write = module._Logger.write_line
+
+    def write_heard(self: Any, message: Any) -> None:
+        level = module._log_level_map[module.EventLevel(message.info.level)]
+        if module._is_print_event(message) or (self._python_logger and self._python_logger.isEnabledFor(level)):
+            write(self, message)
+
+    module._Logger.write_line = write_heard
 
 
 def keep_validation() -> None:

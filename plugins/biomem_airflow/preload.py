@@ -67,6 +67,8 @@ def preload() -> None:
     kept.keep_graph()
     kept.keep_schema()
     kept.keep_flag_source()
+    kept.keep_free()
+    kept.keep_unheard()
     kept.keep_validation()
     kept.keep_absent()
     # where it is missing or does not fit, the pull says so; the scheduler starts all the same

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 from types import SimpleNamespace
@@ -66,6 +67,36 @@ def test_dbt_loads_once_for_the_same_arguments_and_again_after_a_change(tmp_path
     os.utime(settings.parameters_path, ns=(1, 1))
     assert once("dbt", {"night_hour": 3}) is not first
     assert len(loads) == 4
+
+
+def test_no_table_has_a_key_for_which_dbt_would_have_to_look() -> None:
+    models = load_settings().dbt_dir / "models"
+    described = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in models.rglob("*.yml")]
+    constraints = {
+        constraint["type"]
+        for each in described
+        for model in each.get("models", [])
+        for part in (model, *model["columns"])
+        for constraint in part.get("constraints", [])
+    }
+    assert constraints <= {"not_null", "check"}
+
+
+def test_of_dbts_account_only_what_its_logger_takes_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    from dbt_common.events import base_types, logger
+    from dbt_common.events.types import Note
+
+    monkeypatch.setattr(logger._Logger, "write_line", logger._Logger.write_line)
+    kept.keep_unheard()
+    written, made = io.StringIO(), []
+    text = logger._TextLogger(
+        logger.LoggerConfig(name="kept", level=base_types.EventLevel.INFO, output_stream=written, scrubber=str)
+    )
+    monkeypatch.setattr(text, "scrubber", lambda line: made.append(line) or line)
+    for level in (base_types.EventLevel.DEBUG, base_types.EventLevel.INFO, base_types.EventLevel.ERROR):
+        text.write_line(base_types.msg_from_base_event(Note(msg=f"a {level.value} line"), level=level))
+    assert made == ["a info line", "a error line"]
+    assert [line.split("  ")[-1] for line in written.getvalue().splitlines()] == made
 
 
 def test_a_graph_is_drawn_once_for_a_parse_and_anew_for_another(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from biomem.parameters import params_hash
 from biomem.settings import load_settings
 from biomem.warehouse.connection import open_warehouse
 from biomem.warehouse.context import STAGES, begin_stage, complete_stage
+from biomem.warehouse.economy import Build, note_published, plan_stage, project_hash
 from biomem.warehouse.transform import run_models
 
 if TYPE_CHECKING:
@@ -127,19 +128,25 @@ class Life:
         complete: bool = True,
         select: list[str] | None = None,
     ) -> str:
-        """One run of a stage; its status. `complete=False` leaves it as a run that died before its last task."""
+        """One run of a stage; its status. `complete=False` leaves it as a run that died before its last task.
+
+        It is begun and noted as a task does; only views and tests are never left out.
+        """
         self.runs += 1
         run_id = f"run-{self.runs}"
+        build = Build(project_hash(self.settings), params_hash(self.settings))
         with self.open() as con:
             start = begin_stage(
                 con,
                 stage,
                 run_id=run_id,
                 as_of=as_of,
-                params_hash=params_hash(self.settings),
+                params_hash=build.params_hash,
                 agent_id=agent_id,
                 full_refresh=full_refresh,
             )
+            if start.status == "ready":
+                plan_stage(con, stage, build, is_whole=full_refresh)
         if start.status != "ready":
             return start.status
         refresh = ["--full-refresh"] if full_refresh and agent_id is None else []
@@ -147,6 +154,7 @@ class Life:
         if complete:
             with self.open() as con:
                 complete_stage(con, stage, run_id)
+                note_published(con, stage)
         return start.status
 
     def live_to(self, as_of: datetime, **options: Any) -> None:
