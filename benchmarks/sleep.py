@@ -1,10 +1,11 @@
 """How long sleep holds a slot at a time, on top of a large memory.
 
-Builds a life, then lives two sleep cycles more: windows of new events, and after them consolidation, night and week
-as their DAGs run them, model by model, incrementally, in slices of agents. Prints of every model of the second time,
-and of its data tests, how often its task has the warehouse, for how long at most and in all: the wall time of a whole
-run of dbt, of which a task needs the warehouse for a part. Fails when one takes longer than `--bound`. CPU seconds are
-given besides: they hold on a machine that others share.
+Builds a life and publishes it to a PostgreSQL of its own, then lives two sleep cycles more: windows of new events, and
+after them consolidation, night and week as their DAGs run them, model by model, incrementally, in slices of agents.
+Prints of every model of the second time, of its data tests and of the stage's publication how often its task has the
+warehouse, for how long at most and in all. Of a model that is the wall time of a whole run of dbt, of which a task
+needs the warehouse for a part. Fails when one takes longer than `--bound`. CPU seconds of this process are given
+besides: they hold on a machine that others share.
 
     python benchmarks/sleep.py --memories 1000000
 """
@@ -21,9 +22,11 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from biomem.demo.postgres import embedded
 from biomem.settings import load_settings
 from biomem.warehouse.connection import open_warehouse
 from biomem.warehouse.context import AWAKE, STAGES, begin_stage, complete_stage
+from biomem.warehouse.publish import publish_stage
 from biomem.warehouse.slices import begin_slice, end_slice
 from biomem.warehouse.transform import lineage, run_models
 from rebuild import DAYS, START, generate, rebuild, run
@@ -41,10 +44,10 @@ CYCLE = timedelta(minutes=90)
 
 
 def main() -> int:
-    """Run the benchmark with the given size; 1 when a model holds the slot for too long."""
+    """Run the benchmark with the given size; 1 when a task holds the slot for too long."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--memories", type=int, default=1_000_000)
-    parser.add_argument("--bound", type=float, default=5, help="seconds that a model may take")
+    parser.add_argument("--bound", type=float, default=5, help="seconds that a task may have the warehouse")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--max-memory", default="4GB")
     parser.add_argument("--home", type=Path, help="where the life is built, and found again by the next run")
@@ -58,8 +61,12 @@ def main() -> int:
         with open_warehouse(settings, read_only=True) as con:
             row = con.execute("select max(batch_id) from raw.pulls").fetchone()
         assert row is not None
-        for cycle in range(2):
-            took = _cycle(settings, options.memories, first_batch=int(row[0]) + 1 + cycle * WINDOWS)
+        with embedded(settings) as server:
+            dsn = server.dsn()
+            for stage in STAGES:
+                _publish(settings, stage, dsn)
+            for cycle in range(2):
+                took = _cycle(settings, dsn, options.memories, first_batch=int(row[0]) + 1 + cycle * WINDOWS)
     for name, held in sorted(took.items(), key=lambda each: -max(each[1]).seconds):
         most = f"{max(held).seconds:8.2f} s and {max(once.cpu_seconds for once in held):6.2f} CPU s at most"
         print(f"{name:50}{most},{len(held):4} times,{sum(once.seconds for once in held):8.2f} s in all")
@@ -69,20 +76,21 @@ def main() -> int:
 
 
 class Held(NamedTuple):
-    """What one run of dbt took."""
+    """What one run of dbt, or one publication, took."""
 
     seconds: float
     cpu_seconds: float
 
 
-def _cycle(settings: Settings, memories: int, *, first_batch: int) -> dict[str, list[Held]]:
-    """Live for a sleep cycle; for how many seconds each model of the sleep at its end had the warehouse each time."""
+def _cycle(settings: Settings, dsn: str, memories: int, *, first_batch: int) -> dict[str, list[Held]]:
+    """Live for a sleep cycle; for how many seconds each task of the sleep at its end had the warehouse each time."""
     # batches grow from cycle to cycle, and from one run on the same home to the next
     waking = START + timedelta(days=DAYS) + CYCLE * (first_batch // WINDOWS)
     for window in range(WINDOWS):
         at = waking + timedelta(seconds=30 * window)
         remember(settings, memories, NEW_EVENTS, batch=first_batch + window, at=at)
         run(settings, AWAKE, at)
+        _publish(settings, AWAKE, dsn)
     took = {}
     models = lineage(settings)
     order = list(TopologicalSorter({name: model.parents for name, model in models.items()}).static_order())
@@ -95,6 +103,7 @@ def _cycle(settings: Settings, memories: int, *, first_batch: int) -> dict[str, 
             took[f"{stage}: {name}"] = _run(settings, stage, name, memories=models[name].memories_at_once)
         for name in own:
             took[f"{stage}: tests of {name}"] = [_timed(lambda name=name: _test(settings, name))]
+        took[f"{stage}: publish"] = [_publish(settings, stage, dsn)]
         with open_warehouse(settings) as con:
             complete_stage(con, stage, run_id)
     return took
@@ -118,6 +127,18 @@ def _run(settings: Settings, stage: str, model: str, *, memories: int | None) ->
         held.append(_timed(compute))
         print(f"  {model:40}{held[-1].seconds:10.2f} s   {held[-1].cpu_seconds:10.2f} CPU s", file=sys.stderr)
     return held
+
+
+def _publish(settings: Settings, stage: str, dsn: str) -> Held:
+    """Publish the run that the stage is in, as the last task of its DAG does."""
+
+    def publish() -> None:
+        with open_warehouse(settings) as con:
+            row = con.execute("select run_id from raw.run_context where stage = ?", [stage]).fetchone()
+            assert row is not None
+            print(f"  {publish_stage(con, stage, dsn=dsn, run_id=row[0]).describe()}", file=sys.stderr)
+
+    return _timed(publish)
 
 
 def _test(settings: Settings, model: str) -> None:

@@ -1,6 +1,6 @@
 {#
     Runs before memory_associations: finds the memories whose pairs may have changed since the rows were written, and
-    deletes their pairs, which the model then computes whole. Nothing happens on a full build.
+    deletes their pairs, which the model then computes whole. Of the agents in its slice; nothing happens on a full build.
 
     A pair changes only with an access to one of the two, or with who was told next to whom. So reopened are:
       - the memories accessed in windows that were written anew, or that have closed since the last run;
@@ -16,6 +16,7 @@ with clock as (
     where
         stage = 'consolidation'
         and is_in_run
+        and {{ in_slice('agent_id') }}
 
 ),
 
@@ -28,8 +29,9 @@ accessed as (
     inner join clock
         on windows.agent_id = clock.agent_id
     where
+        {{ in_slice('windows.agent_id') }}
         -- a row that its window no longer has stays there, marked, with the memory that was accessed in it
-        (windows.is_accessed or not windows.is_current)
+        and (windows.is_accessed or not windows.is_current)
         and (
             windows.sequence > coalesce(clock.completed_sequence, 0)
             or (windows.window_end > clock.previous_as_of and windows.window_end <= clock.as_of)
@@ -63,12 +65,14 @@ changed as (
         held.agent_id,
         held.memory_id
     from (
-        select agent_id, unnest([memory_a, memory_b]) as memory_id from {{ this }}
+        select agent_id, unnest([memory_a, memory_b]) as memory_id from {{ this }} where {{ in_slice('agent_id') }}
     ) as held
     inner join clock
         on held.agent_id = clock.agent_id
     where (held.agent_id, held.memory_id) not in (
-        select (agent_id, memory_id) from ({{ encoded_memories('consolidation') }})
+        select (agent_id, memory_id)
+        from ({{ encoded_memories('consolidation') }})
+        where {{ in_slice('agent_id') }}
     )
 
 ),
@@ -82,6 +86,7 @@ changed_sessions as (
     inner join changed
         on statements.agent_id = changed.agent_id
         and statements.source_memory_id = changed.memory_id
+    where {{ in_slice('statements.agent_id') }}
 
 ),
 
@@ -92,8 +97,11 @@ neighbours as (
         unnest([told.memory_id, told.previous_memory_id]) as memory_id
     from ({{ session_neighbours('clock', 'changed_sessions') }}) as told
     where
-        (told.agent_id, told.source_memory_id) in (select (agent_id, memory_id) from changed)
-        or (told.agent_id, told.previous_source_memory_id) in (select (agent_id, memory_id) from changed)
+        {{ in_slice('told.agent_id') }}
+        and (
+            (told.agent_id, told.source_memory_id) in (select (agent_id, memory_id) from changed)
+            or (told.agent_id, told.previous_source_memory_id) in (select (agent_id, memory_id) from changed)
+        )
 
 ),
 
@@ -104,8 +112,11 @@ partners as (
         unnest([held.memory_a, held.memory_b]) as memory_id
     from {{ this }} as held
     where
-        (held.agent_id, held.memory_a) in (select (agent_id, memory_id) from changed)
-        or (held.agent_id, held.memory_b) in (select (agent_id, memory_id) from changed)
+        {{ in_slice('held.agent_id') }}
+        and (
+            (held.agent_id, held.memory_a) in (select (agent_id, memory_id) from changed)
+            or (held.agent_id, held.memory_b) in (select (agent_id, memory_id) from changed)
+        )
 
 )
 
@@ -120,8 +131,11 @@ select agent_id, memory_id from partners
 
 delete from {{ this }}
 where
-    (agent_id, memory_a) in (select (agent_id, memory_id) from {{ reopened_memories() }})
-    or (agent_id, memory_b) in (select (agent_id, memory_id) from {{ reopened_memories() }})
+    {{ in_slice('agent_id') }}
+    and (
+        (agent_id, memory_a) in (select (agent_id, memory_id) from {{ reopened_memories() }})
+        or (agent_id, memory_b) in (select (agent_id, memory_id) from {{ reopened_memories() }})
+    )
 {%- endif -%}
 {%- endmacro %}
 

@@ -17,6 +17,7 @@ with clock as (
         stage = 'consolidation'
         {% if is_incremental() -%}
             and is_in_run
+            and {{ in_slice('agent_id') }}
         {%- endif %}
 
 ),
@@ -29,6 +30,7 @@ numbered as (
         memory_id,
         row_number() over (order by memory_id) as memory_no
     from ({{ encoded_memories('consolidation') }})
+    where {{ in_slice('agent_id') }}
 
 ),
 
@@ -52,7 +54,9 @@ reopened_windows as (
     inner join reopened
         on windows.agent_id = reopened.agent_id
         and windows.memory_id = reopened.memory_id
-    where windows.is_in_working_memory
+    where
+        windows.is_in_working_memory
+        and {{ in_slice('windows.agent_id') }}
 
 ),
 
@@ -65,6 +69,7 @@ reopened_sessions as (
     inner join reopened
         on statements.agent_id = reopened.agent_id
         and statements.memory_id = reopened.memory_id
+    where {{ in_slice('statements.agent_id') }}
 
 ),
 
@@ -88,7 +93,9 @@ windows as (
     {% endif -%}
     inner join numbered
         on windows.memory_id = numbered.memory_id
-    where windows.is_in_working_memory
+    where
+        windows.is_in_working_memory
+        and {{ in_slice('windows.agent_id') }}
 
 ),
 
@@ -123,6 +130,7 @@ told_in_turn as (
         on told.memory_id = numbered.memory_id
     inner join numbered as previous
         on told.previous_memory_id = previous.memory_id
+    where {{ in_slice('told.agent_id') }}
     group by no_a, no_b, window_us
 
 ),
