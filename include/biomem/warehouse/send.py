@@ -52,27 +52,27 @@ def send_table(
     columns = _stage_outgoing(con, table, is_narrow)
     if is_whole:
         con.execute("delete from published.rows where table_name = ?", [table.name])
-    changed = con.execute(
-        """
-        create or replace temp table changed as
-        select outgoing.* from outgoing
-        anti join (
-            select row_key, row_hash from published.rows
-            where table_name = $name and row_key in (select row_key from outgoing)
-        ) as sent
-            on sent.row_key = outgoing.row_key and sent.row_hash = outgoing.row_hash
-        """,
-        {"name": table.name},
-    ).fetchall()[0][0]
-    gone = con.execute(
+    con.execute(
         f"""
-        create or replace temp table gone as
-        select row_key from published.rows
-        where table_name = $name and {_key_in_scope(table) if is_narrow else "true"}
-            and row_key not in (select row_key from outgoing)
+        create or replace temp table differing as
+        select row_key, outgoing.row_hash is null as is_gone
+        from (select row_key, row_hash from outgoing) as outgoing
+        full join (
+            select row_key, row_hash from published.rows
+            where table_name = $name and {_key_in_scope(table) if is_narrow else "true"}
+        ) as sent
+            using (row_key)
+        where outgoing.row_hash is distinct from sent.row_hash
         """,
         {"name": table.name},
-    ).fetchall()[0][0]
+    )
+    changed, gone = (
+        con.execute(f"create or replace temp table {name} as {rows}").fetchall()[0][0]
+        for name, rows in (
+            ("changed", "from outgoing where row_key in (select row_key from differing where not is_gone)"),
+            ("gone", "select row_key from differing where is_gone"),
+        )
+    )
     if not (changed or gone or is_whole):
         return 0, 0
     deleted = _delete(con, pg, table) if gone else 0
