@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 
 MACRO = re.compile(r"\{%-?\s*macro\s+(\w+)")
+# dbt's own tag: how a model is written, not what is computed
+MATERIALIZATION = re.compile(r"\{%-?\s*materialization\b.*?endmaterialization\s*-?%\}", re.DOTALL)
 
 
 @lru_cache(maxsize=1)
@@ -50,7 +52,8 @@ class Rendered:
         self.vars = {**shipped_vars(), **overrides}
         self.macros: dict[str, Any] = {}
         self.environment = Environment(undefined=StrictUndefined, extensions=["jinja2.ext.do"])
-        sources = [path.read_text(encoding="utf-8") for path in sorted((self.dbt_dir / "macros").rglob("*.sql"))]
+        files = sorted((self.dbt_dir / "macros").rglob("*.sql"))
+        sources = [MATERIALIZATION.sub("", path.read_text(encoding="utf-8")) for path in files]
         self.environment.globals |= {
             # a macro may call one of a file that is read later
             **{name: partial(self, name) for source in sources for name in MACRO.findall(source)},
