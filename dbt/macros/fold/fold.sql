@@ -48,10 +48,7 @@
 
         select
             memory_no,
-            0::bigint as code,
-            0::bigint as day,
             events,
-            1 as event_no,
             stability_days,
             difficulty,
             last_accessed_us,
@@ -104,7 +101,8 @@
 {# The state after the next `stride` events of each memory of `source` that has any left. #}
 {% macro fold_stride(source, steps, stride) -%}
 {%- set built = namespace(query="(select *" ~ (" exclude (steps)" if steps else "")
-    ~ ", 0::bigint as code, 0::bigint as day from " ~ source ~ " where len(events) > 0)") -%}
+    ~ ", 0::bigint as code, 0::bigint as day"
+    ~ " from " ~ source ~ " where len(events) > 0)") -%}
 {%- for number in range(1, stride + 1) -%}
 {%- set built.query -%}
 (
