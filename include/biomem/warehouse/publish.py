@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     Target = psycopg.Connection[tuple[Any, ...]]
 
 
+# how long PostgreSQL waits for a comparison of everything: a session's usual minute is short for millions of rows
+COMPARING_TIMEOUT = "10min"
+
+
 @dataclass(frozen=True)
 class PublishResult:
     """What a publication changed: per table the rows written (inserted or updated) and deleted.
@@ -80,13 +84,15 @@ def publish_stage(
         _stage_parameters(con, parameters)
         tables = (*tables, PARAMETERS)
     publish_id = uuid4().hex
+    may_be_narrow = stage == AWAKE and not is_whole_run(con, stage)
     try:
         with connect(dsn) as pg, transaction(con):
+            if not may_be_narrow:
+                pg.execute("select set_config('idle_in_transaction_session_timeout', %s, true)", [COMPARING_TIMEOUT])
             migrate(pg)
             # publications take turns, so that the marks read below still hold at the commit
             pg.execute("select pg_advisory_xact_lock(%s)", [ADVISORY_LOCK])
             resent = [table.name for table in tables if _mark_in_target(pg, table) != _mark_in_warehouse(con, table)]
-            may_be_narrow = stage == AWAKE and not is_whole_run(con, stage)
             counts = {
                 table.name: send_table(con, pg, table, run, is_whole=table.name in resent, may_be_narrow=may_be_narrow)
                 for table in tables

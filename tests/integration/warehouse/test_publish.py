@@ -21,6 +21,7 @@ from biomem.warehouse.publish import publish_stage
 from biomem.warehouse.published_tables import STAGE_TABLES
 from biomem.warehouse.schema import read_migrations
 from biomem.warehouse.target_schema import MIGRATIONS, ensure_target_schema
+from psycopg.conninfo import make_conninfo
 
 T = datetime(2026, 1, 1, tzinfo=timezone.utc)
 MODELS = """
@@ -465,3 +466,20 @@ def test_retention_in_postgresql_is_that_of_the_model(pg, dsn):
             [stability_days, elapsed_days],
         ).fetchone()
         assert value == pytest.approx(retention(elapsed_days, stability_days), rel=1e-12)
+
+
+def test_a_comparison_of_everything_may_take_longer_than_a_session_may_idle(models, change, publish, dsn):
+    publish()
+    change(
+        """
+        create table slow as from wm_active_context;
+        drop table wm_active_context;
+        create view wm_active_context as
+            select * from slow where rank < 3 and (select sum(hash(n) % 2) from range(200_000_000) numbers(n)) > 0;
+        """
+    )
+    impatient = make_conninfo(dsn, options="-c idle_in_transaction_session_timeout=100")
+    with open_warehouse(models) as con:
+        begin_stage(con, "short_term_memory", run_id="r2", as_of=T, params_hash="p", full_refresh=True)
+        result = publish_stage(con, "short_term_memory", dsn=impatient, run_id="r2")
+    assert result.rows_deleted["working_memory"] == 1
