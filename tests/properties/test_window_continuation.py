@@ -49,6 +49,8 @@ LIFE = (
             memory("first", 0.1, LONG),
             memory("again", 0.5, LONG.upper()),
             memory("gone", 0.1),
+            memory("moved", 0.3),
+            memory("moved twice", 0.3),
             memory("ahead", 6),
             memory("fact", 0.1, "Noor lives in Leiden."),
             memory("other fact", 0.2, "Noor lives in Utrecht."),
@@ -71,7 +73,13 @@ LIFE = (
     # brings nothing: what was dated ahead comes due
     Window(3),
     # a run breaks off, what it took up comes again with an event of the same instant and a later one
-    Window(4, used=(("used5", 3.2), ("again", 3.3), ("used6", 3.4)), dies_after="memory_histories"),
+    Window(
+        4,
+        # what is said to have been told later than it was
+        told=(memory("moved twice", 3.1),),
+        used=(("used5", 3.2), ("again", 3.3), ("used6", 3.4)),
+        dies_after="memory_histories",
+    ),
     Window(4, used=(("used5", 3.2), ("used5", 3.5))),
     # the next one breaks off when it has folded; late and recent are told apart over both runs
     Window(5, used=(("used5", 4.5), ("used6", 0.7), ("again", 0.7)), dies_after="memory_traces"),
@@ -79,7 +87,11 @@ LIFE = (
     # a late memory was the first to tell of what another tells, which was used
     Window(
         6.5,
-        told=(memory("sooner", 0.05, "the bell of the harbour in fog"), memory("last fact", 6, "Noor lives in Paris.")),
+        told=(
+            memory("sooner", 0.05, "the bell of the harbour in fog"),
+            memory("last fact", 6, "Noor lives in Paris."),
+            memory("moved", 6.1),
+        ),
         used=(("bell", 6.1), ("ahead", 6.2), ("fact", 6.2)),
     ),
     Window(7, told=(memory("gone", 0.1, deleted=6.8),), used=(("gone", 6.9), ("of bo", 6.9)), agent_id="ada"),
