@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import logging
 import sys
 from functools import wraps
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,12 @@ DBT_LOADERS = (
     ("dbt.cli.requires", "set_up_plugin_manager"),
 )
 PANDAS = "pandas"
+# name and kind of what a schema (database, schema, and both again) has
+RELATIONS = """
+    select table_name, 'table' from duckdb_tables() where lower(database_name) = lower(?) and lower(schema_name) = lower(?)
+    union all
+    select view_name, 'view' from duckdb_views() where lower(database_name) = lower(?) and lower(schema_name) = lower(?)
+"""
 # the on-run-start hook of dbt_project.yml
 VALIDATION = "{{ validate_parameters() }}"
 
@@ -131,16 +138,33 @@ def keep_free() -> None:
 
 
 def keep_unheard() -> None:
-    """Write only those lines of dbt's account that its logger takes; it wrote all, and had most thrown away."""
-    module = importlib.import_module("dbt_common.events.logger")
-    write = module._Logger.write_line
+    """Let dbt make only those messages for debugging that a logger takes: .015 s of CPU a task to throw them away."""
+    events = importlib.import_module("dbt_common.events.event_manager")
+    fire = events.EventManager.fire_event
 
-    def write_heard(self: Any, message: Any) -> None:
-        level = module._log_level_map[module.EventLevel(message.info.level)]
-        if module._is_print_event(message) or (self._python_logger and self._python_logger.isEnabledFor(level)):
-            write(self, message)
+    def fire_heard(self: Any, e: Any, level: Any = None, **options: Any) -> None:
+        loggers = [logger._python_logger for logger in self.loggers]
+        is_heard = any(logger and logger.isEnabledFor(logging.DEBUG) for logger in loggers)
+        if is_heard or (level or e.level_tag()) != events.EventLevel.DEBUG:
+            fire(self, e, level=level, **options)
 
-    module._Logger.write_line = write_heard
+    events.EventManager.fire_event = fire_heard
+
+
+def keep_listing() -> None:
+    """Let dbt read which relations a schema has off a cursor; by a macro and a table of its own it took .02 s a task."""
+    adapter = importlib.import_module("dbt.adapters.duckdb.impl").DuckDBAdapter
+
+    def list_relations(self: Any, schema_relation: Any) -> list[Any]:
+        place = (schema_relation.database, schema_relation.schema)
+        _, cursor = self.connections.add_query(RELATIONS, auto_begin=False, bindings=place * 2)
+        quoted = dict.fromkeys(("database", "schema", "identifier"), True)
+        return [
+            self.Relation.create(*place, identifier=name, quote_policy=quoted, type=self.Relation.get_relation_type(kind))
+            for name, kind in cursor.fetchall()
+        ]
+
+    adapter.list_relations_without_caching = list_relations
 
 
 def keep_validation() -> None:

@@ -68,6 +68,7 @@ def preload() -> None:
     kept.keep_schema()
     kept.keep_flag_source()
     kept.keep_free()
+    kept.keep_listing()
     kept.keep_unheard()
     kept.keep_validation()
     kept.keep_absent()

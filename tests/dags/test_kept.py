@@ -13,6 +13,8 @@ import pytest
 import yaml
 from airflow.dag_processing import dagbag
 from biomem.settings import load_settings
+from biomem.warehouse.connection import open_warehouse
+from biomem.warehouse.transform import run_models
 from biomem_airflow import kept
 
 if TYPE_CHECKING:
@@ -82,21 +84,50 @@ def test_no_table_has_a_key_for_which_dbt_would_have_to_look() -> None:
     assert constraints <= {"not_null", "check"}
 
 
-def test_of_dbts_account_only_what_its_logger_takes_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    from dbt_common.events import base_types, logger
+def test_messages_for_debugging_are_made_only_for_a_logger_that_takes_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    from dbt_common.events.base_types import EventLevel
+    from dbt_common.events.event_manager import EventManager
+    from dbt_common.events.logger import LoggerConfig
     from dbt_common.events.types import Note
 
-    monkeypatch.setattr(logger._Logger, "write_line", logger._Logger.write_line)
+    monkeypatch.setattr(EventManager, "fire_event", EventManager.fire_event)
     kept.keep_unheard()
-    written, made = io.StringIO(), []
-    text = logger._TextLogger(
-        logger.LoggerConfig(name="kept", level=base_types.EventLevel.INFO, output_stream=written, scrubber=str)
-    )
-    monkeypatch.setattr(text, "scrubber", lambda line: made.append(line) or line)
-    for level in (base_types.EventLevel.DEBUG, base_types.EventLevel.INFO, base_types.EventLevel.ERROR):
-        text.write_line(base_types.msg_from_base_event(Note(msg=f"a {level.value} line"), level=level))
-    assert made == ["a info line", "a error line"]
-    assert [line.split("  ")[-1] for line in written.getvalue().splitlines()] == made
+
+    def written(level: EventLevel) -> list[str]:
+        out, heard = io.StringIO(), []
+        manager = EventManager()
+        manager.callbacks.append(lambda message: heard.append(message.info.msg))
+        manager.add_logger(LoggerConfig(name=f"kept {level}", level=level, output_stream=out))
+        for each in (EventLevel.DEBUG, EventLevel.INFO, EventLevel.ERROR):
+            manager.fire_event(Note(msg=each.value), level=each)
+        assert [line.split("  ")[-1] for line in out.getvalue().splitlines()] == heard
+        return heard
+
+    assert written(EventLevel.INFO) == ["info", "error"]
+    assert written(EventLevel.DEBUG) == ["debug", "info", "error"]
+
+
+def test_dbt_finds_the_same_relations_by_the_short_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dbt.adapters.duckdb.impl import DuckDBAdapter
+
+    settings = load_settings(home=tmp_path)
+    long_way, listed = DuckDBAdapter.list_relations_without_caching, []
+    monkeypatch.setattr(DuckDBAdapter, "list_relations_without_caching", long_way)
+    kept.keep_listing()
+    short_way = DuckDBAdapter.list_relations_without_caching
+
+    def both(self: Any, schema_relation: Any) -> list[Any]:
+        listed.append((long_way(self, schema_relation), short_way(self, schema_relation)))
+        return listed[-1][1]
+
+    DuckDBAdapter.list_relations_without_caching = both
+    with open_warehouse(settings) as con:
+        con.execute("create schema \"of 'ada'\"; create table raw.\"it's\" (id int)")
+    for _ in range(2):
+        run_models(settings, "--select", "stg_clock", "stg_memories", "memory_salience")
+    assert {len(short) for _, short in listed} > {0}
+    for expected, found in listed:
+        assert sorted(found, key=str) == sorted(expected, key=str)
 
 
 def test_a_graph_is_drawn_once_for_a_parse_and_anew_for_another(monkeypatch: pytest.MonkeyPatch) -> None:

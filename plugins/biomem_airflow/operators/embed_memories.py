@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -19,10 +20,15 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
+# as `nice` counts: 19 is the least
+NICENESS = 10
+
+
 class EmbedMemoriesOperator(BaseOperator):
     """Embed the published texts that have no vector yet, newest first; what takes too long waits for the next run.
 
-    Recall does without vectors where there are none, so a model that fails skips the task, which says why.
+    Recall does without vectors where there are none, so a model that fails skips the task, which says why. A window that
+    comes meanwhile has the processor first.
 
     :param target_conn_id: connection to the database with schema `memory`
     """
@@ -35,6 +41,7 @@ class EmbedMemoriesOperator(BaseOperator):
         self.target_conn_id = target_conn_id
 
     def execute(self, context: Context) -> dict[str, Any]:
+        os.nice(NICENESS)
         try:
             result = embed_new(load_settings(), conninfo(self.target_conn_id))
         except BiomemError as error:
