@@ -29,9 +29,11 @@ DBT_LOADERS = (
 PANDAS = "pandas"
 # name and kind of what a schema (database, schema, and both again) has
 RELATIONS = """
-    select table_name, 'table' from duckdb_tables() where lower(database_name) = lower(?) and lower(schema_name) = lower(?)
+    select table_name, 'table' from duckdb_tables()
+    where lower(database_name) = lower(?) and lower(schema_name) = lower(?)
     union all
-    select view_name, 'view' from duckdb_views() where lower(database_name) = lower(?) and lower(schema_name) = lower(?)
+    select view_name, 'view' from duckdb_views()
+    where lower(database_name) = lower(?) and lower(schema_name) = lower(?)
 """
 # the on-run-start hook of dbt_project.yml
 VALIDATION = "{{ validate_parameters() }}"
@@ -152,7 +154,7 @@ def keep_unheard() -> None:
 
 
 def keep_listing() -> None:
-    """Let dbt read which relations a schema has off a cursor; by a macro and a table of its own it took .02 s a task."""
+    """Let dbt read which relations a schema has off a cursor; by a macro and a table it took a task .02 s of CPU."""
     adapter = importlib.import_module("dbt.adapters.duckdb.impl").DuckDBAdapter
 
     def list_relations(self: Any, schema_relation: Any) -> list[Any]:
@@ -160,7 +162,9 @@ def keep_listing() -> None:
         _, cursor = self.connections.add_query(RELATIONS, auto_begin=False, bindings=place * 2)
         quoted = dict.fromkeys(("database", "schema", "identifier"), True)
         return [
-            self.Relation.create(*place, identifier=name, quote_policy=quoted, type=self.Relation.get_relation_type(kind))
+            self.Relation.create(
+                *place, identifier=name, quote_policy=quoted, type=self.Relation.get_relation_type(kind)
+            )
             for name, kind in cursor.fetchall()
         ]
 

@@ -122,7 +122,7 @@ def test_dbt_finds_the_same_relations_by_the_short_way(tmp_path: Path, monkeypat
 
     DuckDBAdapter.list_relations_without_caching = both
     with open_warehouse(settings) as con:
-        con.execute("create schema \"of 'ada'\"; create table raw.\"it's\" (id int)")
+        con.execute('create schema "of \'ada\'"; create table raw."it\'s" (id int)')
     for _ in range(2):
         run_models(settings, "--select", "stg_clock", "stg_memories", "memory_salience")
     assert {len(short) for _, short in listed} > {0}

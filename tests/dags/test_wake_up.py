@@ -7,7 +7,7 @@ import json
 import time
 from contextlib import aclosing
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
@@ -17,7 +17,7 @@ from biomem.demo.postgres import _Server, embedded, revive
 from biomem.settings import load_settings
 from biomem_airflow.environment import airflow_connection
 from biomem_airflow.triggers import source_written
-from biomem_airflow.triggers.source_written import SourceWrittenTrigger
+from biomem_airflow.triggers.source_written import SourceWrittenTrigger, hand_on_at_once
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,13 +68,6 @@ def test_the_trigger_listens_again_after_the_server_was_killed(
     monkeypatch.setattr(source_written, "FIRST_RETRY_S", 0.1)
 
     async def hear(dsn: str) -> None:
-        def tell() -> None:
-            with psycopg.connect(dsn, autocommit=True) as pg:
-                listeners = "select count(*) from pg_stat_activity where query like 'listen%%' and state = 'idle'"
-                while pg.execute(listeners).fetchone() == (0,):
-                    time.sleep(0.05)
-                pg.execute("select pg_notify(%s, '')", [CHANNEL])
-
         async with aclosing(SourceWrittenTrigger(conn_id="wakes", channels=[CHANNEL]).run()) as events:
             for is_killed in (False, True):
                 following = asyncio.ensure_future(anext(events))
@@ -83,10 +76,54 @@ def test_the_trigger_listens_again_after_the_server_was_killed(
                     assert server is not None
                     server.kill()
                     assert await asyncio.to_thread(revive, settings)
-                await asyncio.to_thread(tell)
+                await asyncio.to_thread(_tell, dsn)
                 assert await following == TriggerEvent({"channels": [CHANNEL]})
 
     with embedded(settings) as postgres:
         monkeypatch.setenv("AIRFLOW_CONN_WAKES", airflow_connection(postgres.dsn()))
         asyncio.run(asyncio.wait_for(hear(postgres.dsn()), 60))
     assert "nothing wakes the pipeline before its time" in capsys.readouterr().out
+
+
+def test_what_a_source_told_is_handed_on_when_it_is_told(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow.jobs.triggerer_job_runner import TriggerRunner
+
+    class Runner(TriggerRunner):
+        """Airflow's own, without the process beside it and without its look once a second."""
+
+        async def sync_state_to_supervisor(self, finished_ids: list[int]) -> None:
+            told.set_result(self.process_trigger_events(finished_ids))
+
+    monkeypatch.setattr(Runner, "run_trigger", Runner.run_trigger, raising=False)
+    hand_on_at_once(Runner)
+
+    async def hear(dsn: str) -> None:
+        nonlocal told
+        told = asyncio.get_running_loop().create_future()
+        runner = Runner()
+        runner.triggers[1] = {"name": "wakes", "events": 0}
+        listening = asyncio.ensure_future(
+            runner.run_trigger(1, SourceWrittenTrigger(conn_id="wakes", channels=[CHANNEL]))
+        )
+        await asyncio.to_thread(_tell, dsn)
+        (entry,) = (await told).events
+        assert entry.event == TriggerEvent({"channels": [CHANNEL]})
+        listening.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await listening
+
+    told: asyncio.Future[Any]
+    with embedded(load_settings(tmp_path_factory.mktemp("told"), {})) as postgres:
+        monkeypatch.setenv("AIRFLOW_CONN_WAKES", airflow_connection(postgres.dsn()))
+        asyncio.run(asyncio.wait_for(hear(postgres.dsn()), 60))
+
+
+def _tell(dsn: str) -> None:
+    """What a commit in the source does, as soon as somebody listens."""
+    with psycopg.connect(dsn, autocommit=True) as pg:
+        listeners = "select count(*) from pg_stat_activity where query like 'listen%%' and state = 'idle'"
+        while pg.execute(listeners).fetchone() == (0,):
+            time.sleep(0.05)
+        pg.execute("select pg_notify(%s, '')", [CHANNEL])

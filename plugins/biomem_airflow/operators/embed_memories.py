@@ -27,8 +27,8 @@ NICENESS = 10
 class EmbedMemoriesOperator(BaseOperator):
     """Embed the published texts that have no vector yet, newest first; what takes too long waits for the next run.
 
-    Recall does without vectors where there are none, so a model that fails skips the task, which says why. A window that
-    comes meanwhile has the processor first.
+    Recall does without vectors where there are none, so a model that fails skips the task, which says why. A window
+    that comes meanwhile has the processor first.
 
     :param target_conn_id: connection to the database with schema `memory`
     """
