@@ -95,6 +95,7 @@ LIFE = (
         used=(("bell", 6.1), ("ahead", 6.2), ("fact", 6.2)),
     ),
     Window(7, told=(memory("gone", 0.1, deleted=6.8),), used=(("gone", 6.9), ("of bo", 6.9)), agent_id="ada"),
+    Window(7.9, used=tuple(("used0", 7.1 + hour / 24) for hour in range(12))),
     Window(8, told=(memory("first", 0.1, "it was nothing"),), used=(("again", 7.5), ("of bo", 7.5), ("used0", 7.5))),
 )
 
@@ -125,3 +126,6 @@ def test_every_window_of_a_life_that_is_mostly_used_equals_a_build_from_the_log(
         if is_completed and window.agent_id is None:
             found = difference(state(world.con, models), state(other_world.con, models))
             assert found is None, f"as of day {window.day}: {found}"
+    # and of a memory that was used often, the last ten accesses are kept
+    times = world.value("select last_access_times from memory_traces where memory_id = 'used0'")
+    assert times == sorted([*(instant((7.1 + hour / 24) * DAY_S) for hour in range(3, 12)), instant(7.5 * DAY_S)])
