@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     import psycopg
 
     from biomem.parameters import Parameter
+    from biomem.warehouse.ahead import Compared
+    from biomem.warehouse.send import Difference
 
     Target = psycopg.Connection[tuple[Any, ...]]
 
@@ -67,10 +69,12 @@ def publish_stage(
     dsn: str,
     run_id: str,
     parameters: Mapping[str, Parameter] | None = None,
+    ahead: Mapping[str, Compared] | None = None,
 ) -> PublishResult:
     """Bring the stage's tables in schema `memory` of `dsn` up to date, in one PostgreSQL transaction.
 
-    `parameters` are those of the run, for memory.parameters; without them that table stays as it is.
+    `parameters` are those of the run, for memory.parameters; without them that table stays as it is. `ahead` is what
+    `compare_ahead` has found of some tables.
     The schema is created or migrated when needed. Harmless when repeated: what is there already is not sent again.
     Raises PublishError, with the target as it was, when the run is not the stage's current one, a model is missing,
     or PostgreSQL refuses; SourceError when it cannot be reached.
@@ -94,7 +98,15 @@ def publish_stage(
             pg.execute("select pg_advisory_xact_lock(%s)", [ADVISORY_LOCK])
             resent = [table.name for table in tables if _mark_in_target(pg, table) != _mark_in_warehouse(con, table)]
             counts = {
-                table.name: send_table(con, pg, table, run, is_whole=table.name in resent, may_be_narrow=may_be_narrow)
+                table.name: send_table(
+                    con,
+                    pg,
+                    table,
+                    run,
+                    is_whole=table.name in resent,
+                    may_be_narrow=may_be_narrow,
+                    difference=_found_ahead(con, table, ahead or {}),
+                )
                 for table in tables
             }
             changed = [name for name, (written, deleted) in counts.items() if written or deleted or name in resent]
@@ -144,6 +156,13 @@ def publish_heartbeat(con: duckdb.DuckDBPyConnection, run: Run, *, dsn: str) -> 
             f"the heartbeat of {run.stage} failed in {place(dsn)}: {without_secrets(str(error), dsn)}"
         ) from None
     return True
+
+
+def _found_ahead(
+    con: duckdb.DuckDBPyConnection, table: PublishedTable, ahead: Mapping[str, Compared]
+) -> Difference | None:
+    compared = ahead.get(table.name)
+    return compared.difference if compared and compared.still_holds(con, table) else None
 
 
 def _current_run(con: duckdb.DuckDBPyConnection, stage: str, run_id: str) -> Run:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 SHORT_TERM_WINDOWS = 100
 REPLAYS_PER_MEMORY = 5
 IN_SCOPE = "/* in scope */ true"
+IN_SLICE = "/* in slice */ true"
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,9 @@ class PublishedTable:
     where it is called `scoped_by`) are compared. A table without it is compared whole at each publication, and so is
     one that takes something besides from the models of the stage `sleep`, from when a run of that has begun until it
     is published.
+
+    Where a large table is compared in slices (see `ahead`), IN_SLICE in `select` stands where it must be said besides
+    which values of the key's first column are meant, because no filter from outside gets there.
     """
 
     name: str
@@ -109,7 +113,7 @@ LONG_TERM = PublishedTable(
 ASSOCIATIONS = PublishedTable(
     "associations",
     ("agent_id", "memory_a", "memory_b"),
-    """
+    f"""
     select
         pairs.agent_id, pairs.memory_a, pairs.memory_b, pairs.trace, pairs.last_coactive_at,
         pairs.coactivations::integer as coactivations,
@@ -124,6 +128,7 @@ ASSOCIATIONS = PublishedTable(
             bool_and(is_pruned) as is_pruned,
             max(last_coactive_at) as last_coactive_at
         from association_homeostasis
+        where {IN_SLICE}
         group by all
     ) as pruned using (agent_id, memory_a, memory_b)
     """,
@@ -165,7 +170,7 @@ REPLAYS = PublishedTable(
     f"""
     select memory_id, cycle_at, agent_id, priority, retention, need, stability_days, consolidation
     from memory_replay
-    where is_current and memory_id in (select memory_id from stg_memories where is_live)
+    where is_current and {IN_SLICE} and memory_id in (select memory_id from stg_memories where is_live and {IN_SLICE})
     qualify row_number() over (partition by memory_id order by cycle_at desc) <= {REPLAYS_PER_MEMORY}
     """,
 )

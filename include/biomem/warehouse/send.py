@@ -1,7 +1,7 @@
 """One table of schema `memory`: what is to be sent to the target, by key and hash of what was sent before.
 
 A window compares only what its models have written since the last publication (`published.seen`); all else compares
-every row.
+every row, large tables in slices before the publication (see `ahead`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from biomem.errors import PublishError
-from biomem.warehouse.published_tables import IN_SCOPE, PublishedTable
+from biomem.warehouse.published_tables import IN_SCOPE, IN_SLICE, PublishedTable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     import duckdb
     import psycopg
+    import pyarrow
     from psycopg.sql import Composable
 
     Target = psycopg.Connection[tuple[Any, ...]]
@@ -35,6 +36,14 @@ class Run:
     params_hash: str
 
 
+@dataclass(frozen=True)
+class Difference:
+    """The rows of a table that the target has not got so (`changed`, with key and hash), and keys that are `gone`."""
+
+    changed: pyarrow.Table
+    gone: pyarrow.Table
+
+
 def send_table(
     con: duckdb.DuckDBPyConnection,
     pg: Target,
@@ -43,38 +52,25 @@ def send_table(
     *,
     is_whole: bool = False,
     may_be_narrow: bool = False,
+    difference: Difference | None = None,
 ) -> tuple[int, int]:
     """Send what changed in one table, or all of it; returns how many rows were written and deleted in the target.
 
-    With `may_be_narrow` only what was written since the last publication is compared, where that can be told.
+    With `may_be_narrow` only what was written since the last publication is compared, where that can be told; with a
+    `difference` nothing is.
     """
-    is_narrow = may_be_narrow and not is_whole and _find_scope(con, table, run)
-    columns = _stage_outgoing(con, table, is_narrow)
     if is_whole:
         con.execute("delete from published.rows where table_name = ?", [table.name])
-    con.execute(
-        f"""
-        create or replace temp table differing as
-        select row_key, outgoing.row_hash is null as is_gone
-        from (select row_key, row_hash from outgoing) as outgoing
-        full join (
-            select row_key, row_hash from published.rows
-            where table_name = $name and {_key_in_scope(table) if is_narrow else "true"}
-        ) as sent
-            using (row_key)
-        where outgoing.row_hash is distinct from sent.row_hash
-        """,
-        {"name": table.name},
-    )
-    changed, gone = (
-        con.execute(f"create or replace temp table {name} as {rows}").fetchall()[0][0]
-        for name, rows in (
-            ("changed", "from outgoing where row_key in (select row_key from differing where not is_gone)"),
-            ("gone", "select row_key from differing where is_gone"),
-        )
-    )
+    if difference is not None and not is_whole:
+        _take_over(con, difference)
+    elif may_be_narrow and not is_whole and _find_scope(con, table, run):
+        _compare(con, table, _in_scope(table), _key_in_scope(table))
+    else:
+        _compare(con, table, table.select, "true")
+    changed, gone = (con.execute(f"select count(*) from {name}").fetchall()[0][0] for name in ("changed", "gone"))
     if not (changed or gone or is_whole):
         return 0, 0
+    columns = [name for name, *_ in con.execute("describe changed").fetchall() if name not in ("row_key", "row_hash")]
     deleted = _delete(con, pg, table) if gone else 0
     _copy(con, pg, table, columns)
     if is_whole:
@@ -89,19 +85,65 @@ def send_table(
     return written, deleted
 
 
+def compare_slice(con: duckdb.DuckDBPyConnection, table: PublishedTable, number: int, slices: int) -> Difference:
+    """What of slice `number` (from 0) of so many the target does not have as it should be.
+
+    A row is in the slice that the first column of its key falls into.
+    """
+    part = f"hash({{}}) % {slices} = {number}"
+    is_in = part.format(f"{table.key[0]}::varchar")
+    select = f"select * from ({table.select.replace(IN_SLICE, is_in)}) where {is_in}"
+    _compare(con, table, select, part.format("json_extract_string(row_key, '$[0]')"))
+    return Difference(*(con.execute(f"from {name}").to_arrow_table() for name in ("changed", "gone")))
+
+
+def _take_over(con: duckdb.DuckDBPyConnection, difference: Difference) -> None:
+    for name in ("changed", "gone"):
+        con.register("found", getattr(difference, name))
+        con.execute(f"create or replace temp table {name} as from found")
+        con.unregister("found")
+
+
+def _compare(con: duckdb.DuckDBPyConnection, table: PublishedTable, select: str, sent_in: str) -> None:
+    """Put the rows of `select` that were not sent so into `changed`, and the keys that it has no more into `gone`.
+
+    It is compared with what was sent where `sent_in` holds.
+    """
+    _stage_outgoing(con, table, select)
+    con.execute(
+        f"""
+        create or replace temp table differing as
+        select row_key, outgoing.row_hash is null as is_gone
+        from (select row_key, row_hash from outgoing) as outgoing
+        full join (
+            select row_key, row_hash from published.rows
+            where table_name = $name and {sent_in}
+        ) as sent
+            using (row_key)
+        where outgoing.row_hash is distinct from sent.row_hash
+        """,
+        {"name": table.name},
+    )
+    for name, rows in (
+        ("changed", "from outgoing where row_key in (select row_key from differing where not is_gone)"),
+        ("gone", "select row_key from differing where is_gone"),
+    ):
+        con.execute(f"create or replace temp table {name} as {rows}")
+
+
+def _in_scope(table: PublishedTable) -> str:
+    return table.select.replace(IN_SCOPE, f"{table.scoped_by} in (select scope_key from scope)")
+
+
 def _key_in_scope(table: PublishedTable) -> str:
     if len(table.key) == 1:
         return "row_key in (select to_json([scope_key::varchar])::varchar from scope)"
     return "json_extract_string(row_key, '$[0]') in (select scope_key::varchar from scope)"
 
 
-def _stage_outgoing(con: duckdb.DuckDBPyConnection, table: PublishedTable, is_narrow: bool) -> list[str]:
-    """Put the table's rows as they should be, with key and hash, into `outgoing`; returns its columns."""
+def _stage_outgoing(con: duckdb.DuckDBPyConnection, table: PublishedTable, select: str) -> None:
+    """Put the rows of `select`, as they should be, with key and hash into `outgoing`."""
     import duckdb
-
-    select = table.select
-    if is_narrow:
-        select = select.replace(IN_SCOPE, f"{table.scoped_by} in (select scope_key from scope)")
 
     for model, definition in table.optional.items():
         con.execute(f"drop table if exists temp.{model}")
@@ -121,7 +163,6 @@ def _stage_outgoing(con: duckdb.DuckDBPyConnection, table: PublishedTable, is_na
         f"select to_json([{key}])::varchar as row_key, hash({', '.join(columns)})::varchar as row_hash, * "
         f"from ({select})"
     )
-    return columns
 
 
 def note_seen(con: duckdb.DuckDBPyConnection, tables: Sequence[PublishedTable], stage: str) -> None:

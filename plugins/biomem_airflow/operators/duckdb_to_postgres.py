@@ -12,6 +12,7 @@ from biomem.errors import BiomemError
 from biomem.parameters import load_parameters
 from biomem.recall.embedding import embed_new
 from biomem.settings import load_settings
+from biomem.warehouse.ahead import compare_ahead
 from biomem.warehouse.connection import open_warehouse
 from biomem.warehouse.context import AWAKE, complete_stage, takes_long
 from biomem.warehouse.economy import note_published
@@ -51,7 +52,10 @@ class DuckDBToPostgresOperator(BaseOperator):
         self.log.info("%s", describe_interval(context))
         run_id = context["run_id"]
         settings = load_settings()
-        with open_warehouse(settings, purpose=f"task {self.task_id} of {self.stage}") as con:
+        purpose = f"task {self.task_id} of {self.stage}"
+        # in slices, between which a window can have the warehouse
+        ahead = compare_ahead(settings, self.stage, purpose=purpose)
+        with open_warehouse(settings, purpose=purpose) as con:
             if takes_long(con, self.stage):
                 watchdog.relax()
             result = publish_stage(
@@ -60,6 +64,7 @@ class DuckDBToPostgresOperator(BaseOperator):
                 dsn=conninfo(self.target_conn_id),
                 run_id=run_id,
                 parameters=load_parameters(settings),
+                ahead=ahead,
             )
             complete_stage(con, self.stage, run_id)
             note_published(con, self.stage)

@@ -7,12 +7,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from biomem.warehouse.ahead import compare_ahead
 from biomem.warehouse.context import AWAKE, STAGES
 from biomem.warehouse.publish import publish_stage
 from biomem.warehouse.rebuild import verify
 from lives import Life, day
 
-NIGHT = "nightly_decay"
+MEMORIES_AT_ONCE = 5
 
 LONG_TEXT = (
     "on the way home we spoke at length about the garden behind the old school and the people who once "
@@ -73,15 +74,19 @@ def _interleave(life: Life, seed: int, steps: int, dsn: str) -> None:
                     full_refresh=chance.random() < 0.1,
                     complete=is_complete,
                 )
-                if stage == AWAKE or (stage == NIGHT and is_complete):
+                if stage == AWAKE or is_complete:
                     _publish(life, stage, dsn)
 
 
 def _publish(life: Life, stage: str, dsn: str) -> None:
-    """What a window sends, having looked at what is new only, is all that a look at everything finds to send."""
+    """What a window sends, having looked at what is new only, is all that a look at everything finds to send.
+
+    So is what sleep sends, having looked at its tables in slices.
+    """
+    ahead = compare_ahead(life.settings, stage, memories_at_once=MEMORIES_AT_ONCE)
     with life.open() as con:
         (run_id,) = con.execute("select run_id from raw.run_context where stage = ?", [stage]).fetchall()[0]
-        publish_stage(con, stage, dsn=dsn, run_id=run_id)
+        publish_stage(con, stage, dsn=dsn, run_id=run_id, ahead=ahead)
         seen = con.execute("from published.seen").fetchall()
         con.execute("delete from published.seen")
         again = publish_stage(con, stage, dsn=dsn, run_id=run_id)
