@@ -11,17 +11,19 @@ their next publication, as one that is deleted right after it does.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from biomem import watchdog
 from biomem.warehouse.connection import open_warehouse
 from biomem.warehouse.context import AWAKE, is_whole_run
+from biomem.warehouse.lock import POLL_S
 from biomem.warehouse.published_tables import STAGE_TABLES, PublishedTable
 from biomem.warehouse.send import Difference, compare_slice
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     import duckdb
 
@@ -52,13 +54,24 @@ class Compared:
         return _moment(con, table) == self.moment
 
 
+def pause() -> None:
+    """For longer than whoever waits for the warehouse takes to look again."""
+    time.sleep(2 * POLL_S)
+
+
 def compare_ahead(
-    settings: Settings, stage: str, *, memories_at_once: int = MEMORIES_AT_ONCE, purpose: str = "biomem"
+    settings: Settings,
+    stage: str,
+    *,
+    memories_at_once: int = MEMORIES_AT_ONCE,
+    purpose: str = "biomem",
+    let_others_in: Callable[[], None] = pause,
 ) -> Mapping[str, Compared]:
     """What the publication of `stage` will have to send, by table; tables that it must compare itself are left out.
 
     These are all of a short life, of a run that builds anew, and of windows; what windows publish too; and what was
-    never published. Raises WarehouseError when another process keeps the warehouse.
+    never published. After each slice it calls `let_others_in`, without the warehouse.
+    Raises WarehouseError when another process keeps the warehouse.
     """
     if stage == AWAKE:
         return {}
@@ -72,14 +85,19 @@ def compare_ahead(
     found = {}
     for table, moment in moments:
         if moment.mark is not None:
-            difference = _compare_table(settings, table, moment, slices, purpose)
+            difference = _compare_table(settings, table, moment, slices, purpose, let_others_in)
             if difference is not None:
                 found[table.name] = Compared(moment, difference)
     return found
 
 
 def _compare_table(
-    settings: Settings, table: PublishedTable, moment: Moment, slices: int, purpose: str
+    settings: Settings,
+    table: PublishedTable,
+    moment: Moment,
+    slices: int,
+    purpose: str,
+    let_others_in: Callable[[], None],
 ) -> Difference | None:
     import pyarrow
 
@@ -89,6 +107,7 @@ def _compare_table(
             if _moment(con, table) != moment:
                 return None
             parts.append(compare_slice(con, table, number, slices))
+        let_others_in()
         if sum(part.changed.num_rows + part.gone.num_rows for part in parts) > ROWS_KEPT:
             return None
     return Difference(

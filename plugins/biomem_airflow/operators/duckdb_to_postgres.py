@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from biomem.errors import BiomemError
 from biomem.parameters import load_parameters
 from biomem.recall.embedding import embed_new
 from biomem.settings import load_settings
-from biomem.warehouse.ahead import compare_ahead
+from biomem.warehouse.ahead import compare_ahead, pause
 from biomem.warehouse.connection import open_warehouse
 from biomem.warehouse.context import AWAKE, complete_stage, takes_long
 from biomem.warehouse.economy import note_published
@@ -20,14 +21,19 @@ from biomem.warehouse.publish import publish_stage
 
 from biomem_airflow.hooks.conninfo import conninfo
 from biomem_airflow.links import MEMORY_PAGE
-from biomem_airflow.operators.run_facts import describe_interval
+from biomem_airflow.operators.run_facts import describe_interval, is_window_under_way
 from biomem_airflow.preload import parsed_manifest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from airflow.sdk import Context
     from biomem.settings import Settings
+
+
+# how often sleep asks whether the window under way is over, and from its first slice on for how long
+LOOK_AGAIN_S = 1.0
+PATIENCE_S = 120.0
 
 
 class DuckDBToPostgresOperator(BaseOperator):
@@ -53,8 +59,7 @@ class DuckDBToPostgresOperator(BaseOperator):
         run_id = context["run_id"]
         settings = load_settings()
         purpose = f"task {self.task_id} of {self.stage}"
-        # in slices, between which a window can have the warehouse
-        ahead = compare_ahead(settings, self.stage, purpose=purpose)
+        ahead = compare_ahead(settings, self.stage, purpose=purpose, let_others_in=self._let_windows_pass(context))
         with open_warehouse(settings, purpose=purpose) as con:
             if takes_long(con, self.stage):
                 watchdog.relax()
@@ -72,6 +77,21 @@ class DuckDBToPostgresOperator(BaseOperator):
         if self.stage == AWAKE and not _assets_start_runs():
             self._embed(settings)
         return asdict(result)
+
+    def _let_windows_pass(self, context: Context) -> Callable[[], None]:
+        """Return what waits for a window that is under way, between two slices of a comparison."""
+        give_up_at: float | None = None
+
+        def wait() -> None:
+            nonlocal give_up_at
+            pause()
+            if parsed_manifest() is None:
+                return
+            give_up_at = give_up_at or time.monotonic() + PATIENCE_S
+            while is_window_under_way(context) and time.monotonic() < give_up_at:
+                time.sleep(LOOK_AGAIN_S)
+
+        return wait
 
     def _embed(self, settings: Settings) -> None:
         """Vectors for what has come in. Recall does without where there are none, so no failure here is the run's."""

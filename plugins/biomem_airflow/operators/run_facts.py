@@ -6,6 +6,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from biomem.errors import ConfigurationError
+from biomem.warehouse.context import AWAKE
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -33,3 +34,8 @@ def describe_interval(context: Context) -> str:
     """The run's data interval, for the log."""
     start, end = context.get("data_interval_start"), context.get("data_interval_end")
     return f"data interval {start} to {end}" if end else "no data interval (triggered by hand)"
+
+
+def is_window_under_way(context: Context) -> bool:
+    """Whether a run of the 30-second rhythm is at work, for which sleep leaves the warehouse."""
+    return bool(context["ti"].get_dr_count(dag_id=AWAKE, states=["running"]) > 0)

@@ -129,6 +129,17 @@ def test_a_short_life_a_window_and_what_is_built_anew_are_not_compared_ahead(wee
     assert compare_ahead(week, WEEK, memories_at_once=2) == {}
 
 
+def test_whoever_waits_has_the_warehouse_between_two_slices(week: Settings) -> None:
+    held = []
+
+    def window() -> None:
+        with open_warehouse(week, wait_s=0, purpose="a window") as con:
+            held.append(con.execute("select count(*) from raw.memories").fetchone())
+
+    assert set(compare_ahead(week, WEEK, memories_at_once=2, let_others_in=window)) == set(ROWS)
+    assert held == [(6,)] * 3 * len(ROWS)
+
+
 def test_too_many_rows_are_left_to_the_publication(week: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(slices, "ROWS_KEPT", 3)
     _change(week, "update gists set medoid_centrality = 0")
