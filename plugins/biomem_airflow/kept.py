@@ -144,11 +144,11 @@ def keep_unheard() -> None:
     events = importlib.import_module("dbt_common.events.event_manager")
     fire = events.EventManager.fire_event
 
-    def fire_heard(self: Any, e: Any, level: Any = None, **options: Any) -> None:
+    def fire_heard(self: Any, e: Any, level: Any = None, *args: Any, **options: Any) -> None:
         loggers = [logger._python_logger for logger in self.loggers]
         is_heard = any(logger and logger.isEnabledFor(logging.DEBUG) for logger in loggers)
         if is_heard or (level or e.level_tag()) != events.EventLevel.DEBUG:
-            fire(self, e, level=level, **options)
+            fire(self, e, level, *args, **options)
 
     events.EventManager.fire_event = fire_heard
 

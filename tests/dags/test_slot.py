@@ -12,6 +12,7 @@ from airflow.sdk.exceptions import AirflowRescheduleException, AirflowSkipExcept
 from biomem.settings import load_settings
 from biomem.warehouse.context import STAGES
 from biomem_airflow.local.supervisor import POOL, POOL_SLOTS
+from biomem_airflow.operators.duckdb_to_postgres import TURN_WITHIN
 from biomem_airflow.stages import PATIENCE, _ParsedProject
 
 if TYPE_CHECKING:
@@ -56,6 +57,20 @@ def test_sleep_leaves_a_slot_to_windows(dags: dict[str, DAG], stage: str) -> Non
     assert POOL_SLOTS > 1
     container = (load_settings().dbt_dir.parent / "docker" / "init.sh").read_text()
     assert f"airflow pools set {POOL} {POOL_SLOTS} " in container
+
+
+def test_publications_of_sleep_compare_one_after_the_other_and_leave_a_slot_to_windows(dags: dict[str, DAG]) -> None:
+    def publish(stage: str, *, beside: str, waited: timedelta | None = None) -> None:
+        ti = context(windows=0, waited=waited)["ti"]
+        ti.get_dr_count = lambda dag_id, states: int(dag_id == beside and "running" in states)
+        dags[stage].task_dict["publish"]._await_turn({"ti": ti})
+
+    for waited in (None, TURN_WITHIN / 2):
+        with pytest.raises(AirflowRescheduleException):
+            publish("weekly_homeostasis", beside="consolidation", waited=waited)
+    publish("weekly_homeostasis", beside="consolidation", waited=TURN_WITHIN)
+    publish("consolidation", beside="weekly_homeostasis")
+    publish("weekly_homeostasis", beside="short_term_memory")
 
 
 def test_vectors_follow_a_published_window_and_take_no_slot(all_dags: dict[str, DAG]) -> None:

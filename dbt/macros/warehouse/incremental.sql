@@ -1,7 +1,8 @@
 {#
     dbt-duckdb's own materialization of an incremental model, and a short way for the model that a window builds 2,880 times
     a day: where the stage's last run was published whole from the same project and parameters, the table stands with the
-    columns of its contract, and neither has to be asked again (a third of what dbt takes for such a model).
+    columns of its contract, and neither has to be asked again (a third of what dbt takes for such a model). Only tasks
+    take it, by BIOMEM_SHORT_WAY: they know that the project is the one that the run was begun with.
 #}
 {% materialization incremental, adapter='duckdb', supported_languages=['sql'] -%}
     {%- if not stands_as_built() -%}
@@ -39,7 +40,7 @@
 
 {# Whether the last published run of the model's stage built its table from the project and the parameters of this run. #}
 {% macro stands_as_built() -%}
-    {%- if not is_incremental() or load_relation(source('raw', 'stage_builds')) is none -%}
+    {%- if not env_var('BIOMEM_SHORT_WAY', '') or not is_incremental() or load_relation(source('raw', 'stage_builds')) is none -%}
         {{ return(false) }}
     {%- endif -%}
     {%- set found = run_query(

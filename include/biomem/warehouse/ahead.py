@@ -36,9 +36,13 @@ ROWS_KEPT = 500_000
 
 
 class Moment(NamedTuple):
-    """What must not have changed in the warehouse if a comparison is to hold: the runs of sleep, the table's mark."""
+    """What must not have changed in the warehouse if a comparison is to hold.
+
+    The runs of sleep, how many memories were removed for good, and the table's mark.
+    """
 
     runs: tuple[tuple[str, int], ...]
+    removals: int
     mark: str | None
 
 
@@ -119,5 +123,6 @@ def _moment(con: duckdb.DuckDBPyConnection, table: PublishedTable) -> Moment:
     runs = con.execute(
         "select stage, sequence from raw.run_context where stage <> ? order by stage", [AWAKE]
     ).fetchall()
+    (removals,) = con.execute("select count(*) from raw.receipts").fetchall()[0]
     mark = con.execute("select publish_id from published.mark where table_name = ?", [table.name]).fetchone()
-    return Moment(tuple(runs), mark[0] if mark else None)
+    return Moment(tuple(runs), removals, mark[0] if mark else None)

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.configuration import conf
+from airflow.sdk.exceptions import AirflowRescheduleException
 from biomem import watchdog
-from biomem.errors import BiomemError
+from biomem.errors import BiomemError, WarehouseError
 from biomem.parameters import load_parameters
 from biomem.recall.embedding import embed_new
 from biomem.settings import load_settings
 from biomem.warehouse.ahead import compare_ahead, pause
 from biomem.warehouse.connection import open_warehouse
-from biomem.warehouse.context import AWAKE, complete_stage, takes_long
+from biomem.warehouse.context import AWAKE, STAGES, complete_stage, takes_long
 from biomem.warehouse.economy import note_published
 from biomem.warehouse.publish import publish_stage
 
@@ -31,9 +33,12 @@ if TYPE_CHECKING:
     from biomem.settings import Settings
 
 
-# how often sleep asks whether the window under way is over, and from its first slice on for how long
+# How often sleep asks whether the window under way is over, and from its first slice on for how long; and after which
+# time it looks whether another stage of sleep is done, and for how long it waits for that.
 LOOK_AGAIN_S = 1.0
 PATIENCE_S = 120.0
+NEXT_TURN = timedelta(seconds=15)
+TURN_WITHIN = timedelta(minutes=10)
 
 
 class DuckDBToPostgresOperator(BaseOperator):
@@ -59,7 +64,11 @@ class DuckDBToPostgresOperator(BaseOperator):
         run_id = context["run_id"]
         settings = load_settings()
         purpose = f"task {self.task_id} of {self.stage}"
-        ahead = compare_ahead(settings, self.stage, purpose=purpose, let_others_in=self._let_windows_pass(context))
+        try:
+            ahead = compare_ahead(settings, self.stage, purpose=purpose, let_others_in=self._let_windows_pass(context))
+        except WarehouseError as error:
+            self.log.warning("not compared ahead, but all at once: %s", error)
+            ahead = {}
         with open_warehouse(settings, purpose=purpose) as con:
             if takes_long(con, self.stage):
                 watchdog.relax()
@@ -79,7 +88,11 @@ class DuckDBToPostgresOperator(BaseOperator):
         return asdict(result)
 
     def _let_windows_pass(self, context: Context) -> Callable[[], None]:
-        """Return what waits for a window that is under way, between two slices of a comparison."""
+        """Return what waits for a window that is under way, between two slices of a comparison.
+
+        Stages of sleep compare one after the other, so that they leave a slot to windows: who is not first gives its
+        own back and begins again.
+        """
         give_up_at: float | None = None
 
         def wait() -> None:
@@ -87,11 +100,20 @@ class DuckDBToPostgresOperator(BaseOperator):
             pause()
             if parsed_manifest() is None:
                 return
+            self._await_turn(context)
             give_up_at = give_up_at or time.monotonic() + PATIENCE_S
             while is_window_under_way(context) and time.monotonic() < give_up_at:
                 time.sleep(LOOK_AGAIN_S)
 
         return wait
+
+    def _await_turn(self, context: Context) -> None:
+        now = datetime.now(timezone.utc)
+        if now - (context["ti"].get_first_reschedule_date(context) or now) < TURN_WITHIN:
+            for stage in STAGES[1 : STAGES.index(self.stage)]:
+                if context["ti"].get_dr_count(dag_id=stage, states=["running"]) > 0:
+                    self.log.info("leaving the warehouse to %s", stage)
+                    raise AirflowRescheduleException(now + NEXT_TURN)
 
     def _embed(self, settings: Settings) -> None:
         """Vectors for what has come in. Recall does without where there are none, so no failure here is the run's."""

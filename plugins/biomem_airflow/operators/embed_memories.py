@@ -13,6 +13,7 @@ from biomem.recall.embedding import embed_new
 from biomem.settings import load_settings
 
 from biomem_airflow.hooks.conninfo import conninfo
+from biomem_airflow.preload import parsed_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,7 +42,9 @@ class EmbedMemoriesOperator(BaseOperator):
         self.target_conn_id = target_conn_id
 
     def execute(self, context: Context) -> dict[str, Any]:
-        os.nice(NICENESS)
+        if parsed_manifest() is not None:
+            # a process of the task's own, forked by the scheduler
+            os.nice(NICENESS)
         try:
             result = embed_new(load_settings(), conninfo(self.target_conn_id))
         except BiomemError as error:

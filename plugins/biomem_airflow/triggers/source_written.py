@@ -71,7 +71,8 @@ def hand_on_at_once(runner: Any) -> None:
 
     async def run_trigger(self: Any, trigger_id: int, trigger: Any, *args: Any, **options: Any) -> Any:
         if isinstance(trigger, SourceWrittenTrigger):
-            trigger.hand_on = lambda: self.sync_state_to_supervisor([])
+            # shielded: an answer that nobody awaits any more would be lost, with the triggers that it brings
+            trigger.hand_on = lambda: asyncio.shield(self.sync_state_to_supervisor([]))
         return await run(self, trigger_id, trigger, *args, **options)
 
     runner.run_trigger = run_trigger

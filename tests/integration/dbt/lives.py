@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import yaml
 from biomem.parameters import params_hash
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     import duckdb
     from biomem.settings import Settings
 
+# what tasks tell dbt (biomem_airflow.stages)
+SHORT_WAY = {"BIOMEM_SHORT_WAY": "yes"}
 START = datetime(2026, 1, 1, tzinfo=timezone.utc)
 
 
@@ -150,7 +154,8 @@ class Life:
         if start.status != "ready":
             return start.status
         refresh = ["--full-refresh"] if full_refresh and agent_id is None else []
-        run_models(self.settings, "--select", *(select or [f"tag:{stage}"]), *refresh)
+        with patch.dict(os.environ, SHORT_WAY):
+            run_models(self.settings, "--select", *(select or [f"tag:{stage}"]), *refresh)
         if complete:
             with self.open() as con:
                 complete_stage(con, stage, run_id)

@@ -107,7 +107,13 @@ def test_the_rows_that_slices_found_different_are_sent_and_no_others(week: Setti
 
 def test_a_publication_looks_again_where_something_came_between(week: Settings, dsn: str) -> None:
     change = "update gists set medoid_centrality = medoid_centrality + .01"
-    for between, looks_again in (("", False), ("publication", True), ("night", True), ("forgetting", True)):
+    for between, looks_again in (
+        ("", False),
+        ("publication", True),
+        ("night", True),
+        ("removal", True),
+        ("forgetting", True),
+    ):
         ahead = compare_ahead(week, WEEK, memories_at_once=2)
         _change(week, change)
         if between == "publication":
@@ -115,6 +121,10 @@ def test_a_publication_looks_again_where_something_came_between(week: Settings, 
             _change(week, change)
         elif between == "night":
             _begin(week, NIGHT, "a night")
+        elif between == "removal":
+            _change(
+                week, "insert into raw.receipts values ('m0', 'ada', 'test', now(), 'ada', null, '{}', true, false)"
+            )
         elif between == "forgetting":
             _change(week, "delete from published.rows; delete from published.mark")
         # what was found ahead is empty, for the change came later

@@ -475,10 +475,10 @@ def test_a_comparison_of_everything_may_take_longer_than_a_session_may_idle(mode
         create table slow as from wm_active_context;
         drop table wm_active_context;
         create view wm_active_context as
-            select * from slow where rank < 3 and (select sum(hash(n) % 2) from range(200_000_000) numbers(n)) > 0;
+            select * from slow where rank < 3 and (select sum(hash(n) % 2) from range(800_000_000) numbers(n)) > 0;
         """
     )
-    impatient = make_conninfo(dsn, options="-c idle_in_transaction_session_timeout=100")
+    impatient = make_conninfo(dsn, options="-c idle_in_transaction_session_timeout=400")
     with open_warehouse(models) as con:
         begin_stage(con, "short_term_memory", run_id="r2", as_of=T, params_hash="p", full_refresh=True)
         result = publish_stage(con, "short_term_memory", dsn=impatient, run_id="r2")
