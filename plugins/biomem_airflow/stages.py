@@ -24,7 +24,7 @@ from cosmos.operators.local import AbstractDbtLocalBase, DbtRunLocalOperator, Db
 
 from biomem_airflow.dag_defaults import TESTS, UNLESS_FAILED
 from biomem_airflow.dbt_run import before_nodes, refresh_fully
-from biomem_airflow.operators.run_facts import is_window_under_way
+from biomem_airflow.operators.run_facts import is_under_way
 from biomem_airflow.preload import parsed_manifest
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ class _ParsedProject(AbstractDbtLocalBase):  # type: ignore[misc]
 
     def _is_awaited(self, context: Context) -> bool:
         """Whether a window is under way, and this is none of its tasks."""
-        return self.dag_id != AWAKE and is_window_under_way(context)
+        return self.dag_id != AWAKE and is_under_way(context, AWAKE)
 
     def _give_way(self) -> NoReturn:
         """Give the slot back; a window goes before whatever else waits for it."""

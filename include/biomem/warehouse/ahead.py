@@ -20,7 +20,7 @@ from biomem.warehouse.connection import open_warehouse
 from biomem.warehouse.context import AWAKE, is_whole_run
 from biomem.warehouse.lock import POLL_S
 from biomem.warehouse.published_tables import STAGE_TABLES, PublishedTable
-from biomem.warehouse.send import Difference, compare_slice
+from biomem.warehouse.send import Difference, compare_slice, mark_in_warehouse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from biomem.settings import Settings
 
-# At 100,000 memories a slice of the largest table takes two or three seconds (benchmarks/sleep.py). More than so many
+# At 100,000 memories a slice of the largest table takes two or three seconds (decision 0018). More than so many
 # differing rows are not kept but found again by the publication, which will take its time to send them anyway.
 MEMORIES_AT_ONCE = 100_000
 ROWS_KEPT = 500_000
@@ -124,5 +124,4 @@ def _moment(con: duckdb.DuckDBPyConnection, table: PublishedTable) -> Moment:
         "select stage, sequence from raw.run_context where stage <> ? order by stage", [AWAKE]
     ).fetchall()
     (removals,) = con.execute("select count(*) from raw.receipts").fetchall()[0]
-    mark = con.execute("select publish_id from published.mark where table_name = ?", [table.name]).fetchone()
-    return Moment(tuple(runs), removals, mark[0] if mark else None)
+    return Moment(tuple(runs), removals, mark_in_warehouse(con, table))

@@ -18,7 +18,7 @@ from biomem.source.dsn import connect, place, without_secrets
 from biomem.warehouse.connection import transaction
 from biomem.warehouse.context import AWAKE, is_whole_run
 from biomem.warehouse.published_tables import PARAMETERS, SOURCES, STAGE_TABLES, PublishedTable
-from biomem.warehouse.send import Run, note_seen, send_table
+from biomem.warehouse.send import Run, mark_in_warehouse, note_seen, send_table
 from biomem.warehouse.target_schema import ADVISORY_LOCK, migrate
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def publish_stage(
             migrate(pg)
             # publications take turns, so that the marks read below still hold at the commit
             pg.execute("select pg_advisory_xact_lock(%s)", [ADVISORY_LOCK])
-            resent = [table.name for table in tables if _mark_in_target(pg, table) != _mark_in_warehouse(con, table)]
+            resent = [table.name for table in tables if _mark_in_target(pg, table) != mark_in_warehouse(con, table)]
             counts = {
                 table.name: send_table(
                     con,
@@ -142,7 +142,7 @@ def publish_heartbeat(con: duckdb.DuckDBPyConnection, run: Run, *, dsn: str) -> 
             migrate(pg)
             pg.execute("select pg_advisory_xact_lock(%s)", [ADVISORY_LOCK])
             tables = (*STAGE_TABLES[run.stage], PARAMETERS)
-            if any(_mark_in_target(pg, table) != _mark_in_warehouse(con, table) for table in tables):
+            if any(_mark_in_target(pg, table) != mark_in_warehouse(con, table) for table in tables):
                 return False
             counts = {SOURCES.name: send_table(con, pg, SOURCES, run)}
             _leave_marks(con, pg, run, uuid4().hex, [SOURCES.name], counts)
@@ -173,11 +173,6 @@ def _current_run(con: duckdb.DuckDBPyConnection, stage: str, run_id: str) -> Run
         current = "none was begun" if row is None else f"that is {row[0]!r}"
         raise PublishError(f"run {run_id!r} is not the current one of {stage} ({current}); run the stage again")
     return Run(*row)
-
-
-def _mark_in_warehouse(con: duckdb.DuckDBPyConnection, table: PublishedTable) -> str | None:
-    row = con.execute("select publish_id from published.mark where table_name = ?", [table.name]).fetchone()
-    return row[0] if row else None
 
 
 def _mark_in_target(pg: Target, table: PublishedTable) -> str | None:

@@ -165,6 +165,12 @@ def _stage_outgoing(con: duckdb.DuckDBPyConnection, table: PublishedTable, selec
     )
 
 
+def mark_in_warehouse(con: duckdb.DuckDBPyConnection, table: PublishedTable) -> str | None:
+    """Id of the publication that last changed the table, as the warehouse knows it; None before there was one."""
+    row = con.execute("select publish_id from published.mark where table_name = ?", [table.name]).fetchone()
+    return row[0] if row else None
+
+
 def note_seen(con: duckdb.DuckDBPyConnection, tables: Sequence[PublishedTable], stage: str) -> None:
     """Remember from where on rows of these tables were not compared yet (see the macro write_sequence)."""
     for table in tables:

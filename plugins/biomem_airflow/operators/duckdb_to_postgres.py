@@ -23,7 +23,7 @@ from biomem.warehouse.publish import publish_stage
 
 from biomem_airflow.hooks.conninfo import conninfo
 from biomem_airflow.links import MEMORY_PAGE
-from biomem_airflow.operators.run_facts import describe_interval, is_window_under_way
+from biomem_airflow.operators.run_facts import describe_interval, is_under_way
 from biomem_airflow.preload import parsed_manifest
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class DuckDBToPostgresOperator(BaseOperator):
                 return
             self._await_turn(context)
             give_up_at = give_up_at or time.monotonic() + PATIENCE_S
-            while is_window_under_way(context) and time.monotonic() < give_up_at:
+            while is_under_way(context, AWAKE) and time.monotonic() < give_up_at:
                 time.sleep(LOOK_AGAIN_S)
 
         return wait
@@ -111,7 +111,7 @@ class DuckDBToPostgresOperator(BaseOperator):
         now = datetime.now(timezone.utc)
         if now - (context["ti"].get_first_reschedule_date(context) or now) < TURN_WITHIN:
             for stage in STAGES[1 : STAGES.index(self.stage)]:
-                if context["ti"].get_dr_count(dag_id=stage, states=["running"]) > 0:
+                if is_under_way(context, stage):
                     self.log.info("leaving the warehouse to %s", stage)
                     raise AirflowRescheduleException(now + NEXT_TURN)
 

@@ -6,7 +6,6 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from biomem.errors import ConfigurationError
-from biomem.warehouse.context import AWAKE
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -36,6 +35,6 @@ def describe_interval(context: Context) -> str:
     return f"data interval {start} to {end}" if end else "no data interval (triggered by hand)"
 
 
-def is_window_under_way(context: Context) -> bool:
-    """Whether a run of the 30-second rhythm is at work, for which sleep leaves the warehouse."""
-    return bool(context["ti"].get_dr_count(dag_id=AWAKE, states=["running"]) > 0)
+def is_under_way(context: Context, stage: str) -> bool:
+    """Whether a run of the stage's DAG is at work, as Airflow knows it."""
+    return bool(context["ti"].get_dr_count(dag_id=stage, states=["running"]) > 0)

@@ -13,6 +13,8 @@ from biomem.settings import load_settings
 from biomem.warehouse.connection import open_warehouse
 from biomem.warehouse.removal import stage_in_progress
 
+from biomem_airflow.operators.run_facts import is_under_way
+
 if TYPE_CHECKING:
     from airflow.sdk import Context
     from biomem.settings import Settings
@@ -49,10 +51,7 @@ class WhenQuietOperator(BaseOperator):
             return None
         with open_warehouse(settings, purpose=f"task {self.task_id}") as con:
             stage = stage_in_progress(con)
-        if stage is None:
-            return None
-        is_alive = context["ti"].get_dr_count(dag_id=stage, states=["running"]) > 0
-        return stage if is_alive else None
+        return stage if stage is not None and is_under_way(context, stage) else None
 
 
 def asked_by(context: Context) -> str:
