@@ -1,8 +1,8 @@
 """How fast everything is rebuilt from the log.
 
-Writes synthetic raw rows straight into a scratch warehouse (no PostgreSQL: this times the models), then runs the stages
-as the DAGs do. Prints seconds per model, seconds and CPU seconds in all, events per second and the peak memory of this
-process. On a machine that others share, half the CPU seconds are what two idle cores would need at least.
+Writes synthetic raw rows straight into a scratch warehouse (no PostgreSQL: this times the models), then runs each stage
+once, as `biomem rebuild` does. Prints seconds per model, seconds and CPU seconds in all, events per second and the peak
+memory of this process. On a machine that others share, half the CPU seconds are what two idle cores need at least.
 
     python benchmarks/rebuild.py --memories 1000000 --events 5000000
 """
@@ -21,8 +21,9 @@ from typing import NamedTuple
 
 from biomem.settings import Settings, load_settings
 from biomem.warehouse.connection import open_warehouse
-from biomem.warehouse.context import STAGES, begin_stage, complete_stage
-from biomem.warehouse.transform import model_names, run_models
+from biomem.warehouse.context import STAGES
+from biomem.warehouse.rebuild import run_stage
+from biomem.warehouse.transform import model_names
 
 START = datetime(2025, 1, 1, tzinfo=timezone.utc)
 DAYS = 360
@@ -93,7 +94,7 @@ def rebuild(settings: Settings, events: int) -> None:
     """Build every model, each stage once."""
     began, cpu_began = time.perf_counter(), time.process_time()
     for stage in STAGES:
-        run(settings, stage, START + timedelta(days=DAYS), "--full-refresh")
+        run(settings, stage, START + timedelta(days=DAYS), is_whole=True)
     seconds, cpu = time.perf_counter() - began, time.process_time() - cpu_began
     print(f"{'full rebuild, every model':42}{seconds:10.2f} s   {cpu:10.2f} CPU s   {events / seconds:12,.0f} events/s")
 
@@ -106,15 +107,10 @@ class Took(NamedTuple):
     models: dict[str, float]
 
 
-def run(settings: Settings, stage: str, as_of: datetime, *arguments: str) -> Took:
-    """Run a stage as its DAG does, but for its tests."""
+def run(settings: Settings, stage: str, as_of: datetime, *, is_whole: bool = False) -> Took:
+    """Run a stage as `biomem rebuild` does: as its DAG, but for its tests."""
     began, cpu_began = time.perf_counter(), time.process_time()
-    run_id = f"bench-{stage}-{as_of.isoformat()}"
-    # open from before dbt's first connection to after its last, as in the DAG's tasks
-    with open_warehouse(settings) as con:
-        begin_stage(con, stage, run_id=run_id, as_of=as_of, params_hash="bench")
-        models = run_models(settings, "--select", f"tag:{stage}", *arguments)
-        complete_stage(con, stage, run_id)
+    models = run_stage(settings, stage, as_of, f"bench-{stage}-{as_of.isoformat()}", is_whole=is_whole)
     took = Took(time.perf_counter() - began, time.process_time() - cpu_began, models)
     _print(stage, took.seconds)
     for model, spent in models.items():

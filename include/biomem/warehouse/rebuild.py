@@ -127,7 +127,8 @@ def verify(
         _adopt_clocks(rebuilt, lived)
         for stage in ROUND:
             if stage in clocks:
-                run_models(rebuilt, "--select", f"tag:{stage}", "--full-refresh")
+                with open_warehouse(rebuilt, purpose="rebuild --verify"):
+                    run_models(rebuilt, "--select", f"tag:{stage}", "--full-refresh")
         for copy in (lived, rebuilt):
             with open_warehouse(copy) as con:
                 freeze_views(con)
@@ -164,8 +165,12 @@ def _catch_up(settings: Settings, clocks: dict[str, datetime], as_of: datetime |
 
 def run_stage(
     settings: Settings, stage: str, as_of: datetime, run_id: str, *, agent_id: str | None = None, is_whole: bool = False
-) -> None:
-    """One run of a stage outside Airflow, for all agents or one; `is_whole` builds its models anew at any instant."""
+) -> dict[str, float]:
+    """One run of a stage outside Airflow, for all agents or one; `is_whole` builds its models anew at any instant.
+
+    Returns the seconds that each node took. The warehouse stays open all the while: dbt would open and close the file
+    for each model.
+    """
     with open_warehouse(settings, purpose="rebuild") as con:
         begin_stage(
             con,
@@ -177,9 +182,9 @@ def run_stage(
             full_refresh=is_whole,
             rewind=is_whole,
         )
-    run_models(settings, "--select", f"tag:{stage}", *(["--full-refresh"] if is_whole else []))
-    with open_warehouse(settings, purpose="rebuild") as con:
+        seconds = run_models(settings, "--select", f"tag:{stage}", *(["--full-refresh"] if is_whole else []))
         complete_stage(con, stage, run_id)
+    return seconds
 
 
 def _compare(

@@ -30,7 +30,7 @@ def run_models(settings: Settings, *arguments: str, command: str = "run") -> dic
 
     Returns the seconds that each node took.
 
-    Nobody in this process may hold the warehouse open meanwhile: dbt opens it with a configuration of its own.
+    Within `open_warehouse` of the same settings, dbt need not open and close the file for each node.
     Raises WarehouseError naming the models that failed and why.
     """
     from dbt.cli.main import dbtRunner
