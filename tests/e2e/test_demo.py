@@ -151,6 +151,15 @@ def test_the_rhythms_run_without_a_server_too_and_change_nothing_the_second_time
     assert left_of(home) == []
 
 
+def test_a_window_to_which_nothing_is_new_leaves_out_its_models(report: dict[str, Any], home: Path) -> None:
+    command = ("run", "short_term_memory", "--as-of", report["as_of"], "--json")
+    # the first takes up what sleep did
+    _, done = run(*command, home=home), run(*command, home=home)
+    (again,) = json.loads(done.stdout)["runs"]
+    states = {task["task_id"]: task["state"] for task in again["tasks"]}
+    assert (states["memory_traces"], states["stm_windows"], states["publish"]) == ("skipped", "skipped", "success")
+
+
 def test_an_instant_before_what_was_computed_is_said_to_be_that(report: dict[str, Any], home: Path) -> None:
     done = run("run", "short_term_memory", "--as-of", "2026-02-01", home=home)
     assert "nothing was changed" in done.stderr

@@ -17,6 +17,7 @@ from unittest.mock import patch
 import duckdb
 from biomem.settings import PROJECT_ROOT
 from biomem.warehouse.context import STAGES, begin_stage, complete_stage
+from biomem.warehouse.economy import Build, note_published, plan_stage
 from biomem.warehouse.schema import migrate
 from dbt.cli.main import dbtRunner
 from event_logs import pull
@@ -34,6 +35,7 @@ TEMPORARY = re.compile(r"^\s*create temporary table", re.IGNORECASE)
 # and indexes, which dbt names by the clock
 LEFT_OUT = re.compile(r"^\s*(select|with|describe|show|explain|(create|drop)(\s+unique)?\s+index)\b", re.IGNORECASE)
 Mode = Literal["first", "incremental", "full_refresh"]
+BUILD = Build("recorded", "test")
 
 
 @dataclass(frozen=True)
@@ -161,12 +163,13 @@ class World:
             stage,
             run_id=run_id,
             as_of=as_of,
-            params_hash="test",
+            params_hash=BUILD.params_hash,
             agent_id=agent_id,
             full_refresh=full_refresh,
         )
         if start.status != "ready":
             return start.status
+        plan_stage(self.con, stage, BUILD, is_whole=full_refresh)
         wanted = self.recording.with_ancestors(only or self.recording.stages)
         mode: Mode = "full_refresh" if full_refresh and agent_id is None else "incremental"
         self._replay(
@@ -178,6 +181,7 @@ class World:
         )
         if complete:
             complete_stage(self.con, stage, run_id)
+            note_published(self.con, stage)
         return start.status
 
     def live_to(self, as_of: datetime, **options: Any) -> World:

@@ -6,11 +6,13 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from biomem.warehouse.context import STAGES
+from biomem.warehouse.context import AWAKE, STAGES
+from biomem.warehouse.economy import quiet_for
 from efforts import tried
 from event_logs import DAY_S, LAST_DAY, Log, as_ofs, instant, logs
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
+from recorded_models import BUILD
 from states import back, difference, state
 
 if TYPE_CHECKING:
@@ -54,6 +56,26 @@ def test_running_any_job_twice_late_or_after_a_gap_gives_the_same_tables(
                 other_world.run(stage, instant(day * DAY_S), complete=is_completed)
         settle(settle(other_world, as_of), as_of)
         assert difference(everything(world), everything(other_world)) is None
+
+    holds()
+
+
+@tried(quick=4, thorough=400)
+def test_a_window_to_which_nothing_is_new_computes_what_stands(world: World, effort: settings) -> None:
+    @effort
+    @given(log=logs(), schedule=schedules, at_s=st.integers(1, LAST_DAY * DAY_S), later_s=st.integers(0, 30 * DAY_S))
+    def holds(log: Log, schedule: list[tuple[str, int, bool]], at_s: int, later_s: int) -> None:
+        world.renew().pull(log)
+        as_of = instant(at_s)
+        for stage, day, is_completed in sorted([*schedule, (AWAKE, at_s / DAY_S, True)], key=lambda step: step[1]):
+            world.run(stage, instant(day * DAY_S), complete=is_completed)
+        later = as_of + timedelta(seconds=later_s)
+        assume(quiet_for(world.con, as_of=later, build=BUILD) is not None)
+        # not what wm_active_context makes of it: that is a view, and what is in mind goes by
+        tables = {name for name, of in world.recording.stages.items() if of == AWAKE} - world.recording.views
+        before = state(world.con, tables)
+        assert world.run(AWAKE, later) == "ready"
+        assert difference(before, state(world.con, tables), tolerance=0) is None
 
     holds()
 

@@ -1,4 +1,4 @@
-"""What a run may leave out because it would come out the same: a whole idle window, views that stand, recent tests.
+"""What a run may leave out because it would come out the same: models to which nothing is new, views, recent tests.
 
 Every answer errs towards work: whatever ran outside the published rhythm, or changed the project, is looked at anew.
 """
@@ -35,9 +35,9 @@ class Build:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run leaves out: `views` that stand as the project has them, and its tests when `is_tested` lately."""
+    """What a run leaves out: the `models` that stand as they would come out, and its tests when `is_tested` lately."""
 
-    views: frozenset[str]
+    models: frozenset[str]
     is_tested: bool
 
 
@@ -51,11 +51,12 @@ def project_hash(settings: Settings) -> str:
     return digest.hexdigest()
 
 
-def is_idle(con: duckdb.DuckDBPyConnection, *, as_of: datetime, build: Build, attention: timedelta) -> bool:
-    """Whether a window of all agents at `as_of` would publish what the last one has published.
+def quiet_for(con: duckdb.DuckDBPyConnection, *, as_of: datetime, build: Build) -> timedelta | None:
+    """How long ago anything had befallen a memory when the last window was published; None if anything is new since.
 
-    That one must have been published whole, from the same project and parameters. Nothing may have been pulled or
-    replayed since, and nothing have happened in the `attention` before it: what was in mind then leaves it later.
+    The models of a window of all agents at `as_of` would come out as they stand, then: that last one was published
+    whole, from the same project and parameters; nothing was pulled or replayed since, and nothing that was pulled
+    before lies between the two instants.
     """
     row = con.execute(
         """
@@ -71,52 +72,72 @@ def is_idle(con: duckdb.DuckDBPyConnection, *, as_of: datetime, build: Build, at
             having
                 count(*) = (select count(*) from raw.agents)
                 and bool_and(clock.is_in_run and clock.completed_sequence = context.sequence)
+        ),
+
+        asleep as (
+            select coalesce(max(completed_sequence), 0) as sequence, max(as_of) as as_of
+            from raw.agent_clock
+            where stage = 'consolidation'
         )
+
         select
+            last.as_of,
+            greatest(
+                (select max(occurred_at) from raw.memories where occurred_at <= $as_of),
+                (select max(revised_at) from raw.revisions where revised_at <= $as_of),
+                (select max(accessed_at) from raw.access_log where accessed_at <= $as_of)
+            )
+        from last
+        cross join asleep
+        where
             last.as_of <= $as_of
             and last.batch_upto >= greatest(
                 coalesce((select max(batch_id) from raw.memories), 0),
                 coalesce((select max(batch_id) from raw.revisions), 0),
                 coalesce((select max(batch_id) from raw.access_log), 0)
             )
-            and last.replay_sequence_upto >= coalesce(
-                (select max(completed_sequence) from raw.agent_clock where stage = 'consolidation'), 0
-            )
-            and coalesce((select max(occurred_at) from raw.memories where occurred_at <= $as_of)
-                <= last.as_of - $attention, true)
-            and coalesce((select max(accessed_at) from raw.access_log where accessed_at <= $as_of)
-                <= last.as_of - $attention, true)
-        from last
+            and last.replay_sequence_upto >= asleep.sequence
+            -- no cycle of sleep is still to come
+            and coalesce(asleep.as_of <= last.as_of, true)
         """,
-        {"stage": AWAKE, "as_of": as_of, "attention": attention, **vars(build)},
+        {"stage": AWAKE, "as_of": as_of, **vars(build)},
     ).fetchone()
-    return bool(row and row[0])
+    if row is None:
+        return None
+    published_as_of, last_event = row
+    if last_event is None:
+        return timedelta.max
+    return published_as_of - last_event if last_event <= published_as_of else None
 
 
-def plan_stage(con: duckdb.DuckDBPyConnection, stage: str, build: Build, *, is_whole: bool) -> Plan:
+def plan_stage(
+    con: duckdb.DuckDBPyConnection, stage: str, build: Build, *, is_whole: bool, is_quiet: bool = False
+) -> Plan:
     """Decide what the run that was just begun may leave out, and note what it is built from (see `note_published`).
 
-    `is_whole` leaves out nothing.
+    Views that the project has so; tables too where `is_quiet` (see `quiet_for`). `is_whole` leaves out nothing.
     """
     built = con.execute(
         "select built.tested_as_of, context.as_of from raw.run_context as context join raw.stage_builds as built "
         "using (stage, params_hash) where stage = ? and built.project_hash = ?",
         [stage, build.project_hash],
     ).fetchone()
-    views: set[str] = set()
+    models: set[str] = set()
     is_tested = False
     if built is not None and not is_whole:
         tested_as_of, as_of = built
         is_tested = tested_as_of is not None and timedelta(0) <= as_of - tested_as_of < TESTED_EVERY
         rows = con.execute(
-            "select view_name from duckdb_views() where database_name = current_database() and schema_name = 'main'"
+            "select table_name from information_schema.tables "
+            "where table_catalog = current_database() and table_schema = 'main' and (table_type = 'VIEW' or ?)",
+            [is_quiet],
         ).fetchall()
-        views = {name for (name,) in rows}
+        models = {name for (name,) in rows}
     con.execute(
         "update raw.run_context set project_hash = ?, is_tested = ? where stage = ?",
         [build.project_hash, not is_tested, stage],
     )
-    return Plan(frozenset(views), is_tested)
+    return Plan(frozenset(models), is_tested)
 
 
 def note_published(con: duckdb.DuckDBPyConnection, stage: str) -> None:

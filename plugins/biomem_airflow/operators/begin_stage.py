@@ -13,7 +13,7 @@ from biomem.parameters import load_parameters, params_hash
 from biomem.settings import load_settings
 from biomem.warehouse.connection import open_warehouse
 from biomem.warehouse.context import AWAKE, begin_stage, has_other_parameters
-from biomem.warehouse.economy import Build, is_idle, plan_stage, project_hash
+from biomem.warehouse.economy import Build, plan_stage, project_hash, quiet_for
 from biomem.warehouse.publish import publish_heartbeat
 from biomem.warehouse.send import Run
 
@@ -34,9 +34,10 @@ class BeginStageOperator(BaseOperator):
 
     Skips the stage when the instant lies before what was computed already (the message then points to
     `rebuild_memory`), and a sleep stage while what it works on has never run. Leaves out what would come out the
-    same: a window in which nothing is new or in mind (a heartbeat is published instead), views that stand, and tests
-    that have passed within the hour. After a change of parameters a run of all agents is a full refresh: the state
-    follows from the log and the parameters, not from when they were changed.
+    same: the models of a window to which nothing is new, and the rest of it too when nothing is in mind any more (a
+    heartbeat is published instead); views that stand, and tests that have passed within the hour. After a change of
+    parameters a run of all agents is a full refresh: the state follows from the log and the parameters, not from when
+    they were changed.
 
     :param stage: short_term_memory, consolidation, nightly_decay or weekly_homeostasis
     :param as_of: up to when to compute (ISO 8601)
@@ -71,14 +72,15 @@ class BeginStageOperator(BaseOperator):
         build = Build(project_hash(settings), params_hash(settings))
         downstream = self.get_flat_relative_ids(upstream=False) if self.has_dag() else set()
         with open_warehouse(settings, purpose=f"task {self.task_id} of {self.stage}") as con:
-            if self._is_idle(con, settings, build, context["run_id"]):
+            quiet = self._quiet_for(con, build)
+            if quiet is not None and self._is_idle(con, settings, build, context["run_id"], quiet):
                 self.log.info("nothing is new and nothing in mind: the rest of the window is left out")
                 begun, left_out = {"as_of": self.as_of, "agents": 0, "sequence": 0}, downstream
             else:
                 is_whole = as_flag(self.full_refresh) or self._is_outdated(con, build)
                 begun = self._begin(con, build, context["run_id"], is_whole=is_whole)
-                plan = plan_stage(con, self.stage, build, is_whole=is_whole)
-                left_out = downstream & (plan.views | ({TESTS} if plan.is_tested else set()))
+                plan = plan_stage(con, self.stage, build, is_whole=is_whole, is_quiet=quiet is not None)
+                left_out = downstream & (plan.models | ({TESTS} if plan.is_tested else set()))
                 self.log.info("stands as it is: %s", ", ".join(sorted(left_out)) or "nothing")
         if left_out:
             # all at once; one after the other by their trigger rules takes the scheduler a second
@@ -86,15 +88,20 @@ class BeginStageOperator(BaseOperator):
             raise DownstreamTasksSkipped(tasks=sorted(left_out))
         return begun
 
-    def _is_idle(self, con: duckdb.DuckDBPyConnection, settings: Settings, build: Build, run_id: str) -> bool:
+    def _quiet_for(self, con: duckdb.DuckDBPyConnection, build: Build) -> timedelta | None:
         if self.stage != AWAKE or self.agent_id or as_flag(self.full_refresh):
-            return False
-        as_of = as_instant(self.as_of)
+            return None
+        return quiet_for(con, as_of=as_instant(self.as_of), build=build)
+
+    def _is_idle(
+        self, con: duckdb.DuckDBPyConnection, settings: Settings, build: Build, run_id: str, quiet: timedelta
+    ) -> bool:
+        """Whether the window before has published already that nothing is in mind any more; then a heartbeat is."""
         parameters = load_parameters(settings)
         in_mind_s = sum(parameters[name].value for name in ("attention_window_s", "short_term_memory_duration"))
-        if not is_idle(con, as_of=as_of, build=build, attention=timedelta(seconds=in_mind_s)):
+        if quiet < timedelta(seconds=in_mind_s):
             return False
-        run = Run(run_id, self.stage, as_of, build.params_hash)
+        run = Run(run_id, self.stage, as_instant(self.as_of), build.params_hash)
         return publish_heartbeat(con, run, dsn=conninfo(self.target_conn_id))
 
     def _is_outdated(self, con: duckdb.DuckDBPyConnection, build: Build) -> bool:

@@ -14,9 +14,9 @@ import yaml
 from biomem.parameters import params_hash
 from biomem.settings import load_settings
 from biomem.warehouse.connection import open_warehouse
-from biomem.warehouse.context import STAGES, begin_stage, complete_stage
-from biomem.warehouse.economy import Build, note_published, plan_stage, project_hash
-from biomem.warehouse.transform import run_models
+from biomem.warehouse.context import AWAKE, STAGES, begin_stage, complete_stage
+from biomem.warehouse.economy import Build, note_published, plan_stage, project_hash, quiet_for
+from biomem.warehouse.transform import lineage, run_models
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -134,12 +134,15 @@ class Life:
     ) -> str:
         """One run of a stage; its status. `complete=False` leaves it as a run that died before its last task.
 
-        It is begun and noted as a task does; only views and tests are never left out.
+        It is begun and noted as a task does, and leaves out the tables that a task leaves out; never views or tests.
         """
         self.runs += 1
         run_id = f"run-{self.runs}"
         build = Build(project_hash(self.settings), params_hash(self.settings))
+        is_quiet = False
         with self.open() as con:
+            if stage == AWAKE and agent_id is None and not full_refresh:
+                is_quiet = quiet_for(con, as_of=as_of, build=build) is not None
             start = begin_stage(
                 con,
                 stage,
@@ -150,12 +153,14 @@ class Life:
                 full_refresh=full_refresh,
             )
             if start.status == "ready":
-                plan_stage(con, stage, build, is_whole=full_refresh)
+                plan = plan_stage(con, stage, build, is_whole=full_refresh, is_quiet=is_quiet)
         if start.status != "ready":
             return start.status
         refresh = ["--full-refresh"] if full_refresh and agent_id is None else []
+        tables = [name for name, model in lineage(self.settings).items() if not model.is_view]
+        left_out = ["--exclude", *sorted(plan.models.intersection(tables))] if is_quiet else []
         with patch.dict(os.environ, SHORT_WAY):
-            run_models(self.settings, "--select", *(select or [f"tag:{stage}"]), *refresh)
+            run_models(self.settings, "--select", *(select or [f"tag:{stage}"]), *left_out, *refresh)
         if complete:
             with self.open() as con:
                 complete_stage(con, stage, run_id)

@@ -65,11 +65,12 @@ def _interleave(life: Life, seed: int, steps: int, dsn: str) -> None:
         for stage in STAGES:
             if number and chance.random() < 0.25:
                 continue
-            for _ in range(chance.choice([1, 1, 2])):
+            for again in range(chance.choice([1, 1, 2])):
                 is_complete = chance.random() > 0.2
                 life.run(
                     stage,
-                    day(today),
+                    # the same window again, or one since which nothing may have befallen
+                    day(today) + again * timedelta(minutes=chance.choice([0, 1, 10])),
                     agent_id="ada" if chance.random() < 0.15 and "ada" in _agents(life) else None,
                     full_refresh=chance.random() < 0.1,
                     complete=is_complete,

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 from biomem.warehouse.context import begin_stage, complete_stage
-from biomem.warehouse.economy import Build, is_idle, note_published, plan_stage, project_hash
+from biomem.warehouse.economy import Build, note_published, plan_stage, project_hash, quiet_for
 
 T = datetime(2026, 1, 1, tzinfo=timezone.utc)
 WINDOW = timedelta(seconds=30)
@@ -45,19 +45,28 @@ def quiet(con):
     return con
 
 
-def idle(con, as_of=T + WINDOW, build=BUILD):
-    return is_idle(con, as_of=as_of, build=build, attention=ATTENTION)
+def silence(con, as_of=T + WINDOW, build=BUILD):
+    return quiet_for(con, as_of=as_of, build=build)
 
 
-def test_a_window_in_which_nothing_is_new_and_nothing_in_mind_is_idle(quiet):
-    assert idle(quiet)
-    assert idle(quiet, T + timedelta(days=30))
+def test_a_window_to_which_nothing_is_new_knows_for_how_long_it_has_been_quiet(quiet):
+    assert silence(quiet) == T - EARLIER
+    assert silence(quiet, T) == T - EARLIER
+    assert silence(quiet, T + timedelta(days=30)) == T - EARLIER
+    window(quiet, "r2", T + WINDOW)
+    assert silence(quiet, T + 2 * WINDOW) == T + WINDOW - EARLIER
 
 
-def test_a_warehouse_without_a_window_is_never_idle(con):
-    assert not idle(con)
+def test_a_warehouse_without_a_window_is_never_quiet(con):
+    assert silence(con) is None
     remember(con, "m", EARLIER, 1)
-    assert not idle(con)
+    assert silence(con) is None
+
+
+def test_where_nothing_has_befallen_any_memory_yet_it_was_always_quiet(con):
+    remember(con, "m", T + timedelta(days=1), 1)
+    window(con, "r1", T)
+    assert silence(con) == timedelta.max
 
 
 @pytest.mark.parametrize(
@@ -69,6 +78,7 @@ def test_a_warehouse_without_a_window_is_never_idle(con):
         lambda con: con.execute("insert into raw.access_log values ('1', 'm', 'a', ?, 'retrieve', 3, 2)", [EARLIER]),
         lambda con: con.execute("insert into raw.agents values ('b')"),
         lambda con: window(con, "c1", T, stage="consolidation"),
+        lambda con: (window(con, "c1", T + 2 * WINDOW, stage="consolidation"), window(con, "r2", T)),
         lambda con: begin_stage(con, STAGE, run_id="died", as_of=T, params_hash="p"),
         lambda con: window(con, "rebuilt", T, published=False),
         lambda con: begin_stage(con, STAGE, run_id="one", as_of=T, params_hash="p", agent_id="a"),
@@ -80,43 +90,61 @@ def test_a_warehouse_without_a_window_is_never_idle(con):
         "an access",
         "a new agent",
         "replays to take up",
+        "a cycle of sleep that is still to come",
         "a run that died",
         "a run that was not published",
         "a run of one agent",
     ],
 )
-def test_what_a_window_has_to_take_up_makes_it_none_that_is_idle(quiet, happen):
+def test_what_a_window_has_to_take_up_breaks_the_silence(quiet, happen):
     happen(quiet)
-    assert not idle(quiet)
+    assert silence(quiet) is None
 
 
-def test_what_was_in_mind_leaves_it_before_windows_are_idle(con):
+def test_it_is_quiet_from_the_last_event_on(con):
     remember(con, "m", T - timedelta(seconds=10), 1)
     window(con, "r1", T)
-    assert not idle(con)
+    assert silence(con) == timedelta(seconds=10)
     window(con, "r2", T + ATTENTION)
-    assert idle(con, T + ATTENTION + WINDOW)
+    assert silence(con, T + ATTENTION + WINDOW) == timedelta(seconds=10) + ATTENTION
 
 
-def test_a_memory_from_the_future_is_taken_up_when_its_time_has_come(con):
-    remember(con, "m", T + timedelta(hours=1), 1)
-    window(con, "r1", T)
-    assert idle(con, T + timedelta(minutes=30))
-    assert not idle(con, T + timedelta(hours=1))
+@pytest.mark.parametrize(
+    "ahead",
+    [
+        lambda con, at: remember(con, "n", at, 1),
+        lambda con, at: con.execute("insert into raw.access_log values ('1', 'm', 'a', ?, 'retrieve', 3, 1)", [at]),
+        lambda con, at: con.execute("insert into raw.revisions values ('m', 1, 'h', ?, 1)", [at]),
+    ],
+    ids=["a memory", "an access", "an edit"],
+)
+def test_what_was_dated_ahead_is_taken_up_when_its_time_has_come(quiet, ahead):
+    come = T + timedelta(hours=1)
+    ahead(quiet, come)
+    assert silence(quiet, come - timedelta(microseconds=1)) == T - EARLIER
+    assert silence(quiet, come) is None
 
 
-def test_other_parameters_another_project_or_an_instant_before_are_not_idle(quiet):
-    assert not idle(quiet, build=Build("project", "q"))
-    assert not idle(quiet, build=Build("changed", "p"))
-    assert not idle(quiet, T - WINDOW)
+def test_other_parameters_another_project_or_an_instant_before_are_not_quiet(quiet):
+    assert silence(quiet, build=Build("project", "q")) is None
+    assert silence(quiet, build=Build("changed", "p")) is None
+    assert silence(quiet, T - WINDOW) is None
 
 
 def test_views_that_stand_and_tests_that_passed_within_the_hour_are_left_out(quiet):
     quiet.execute("create view stg_memories as select 1 as x")
     plan = window(quiet, "r2", T + WINDOW)
-    assert (plan.views, plan.is_tested) == ({"stg_memories"}, True)
+    assert (plan.models, plan.is_tested) == ({"stg_memories"}, True)
     assert not window(quiet, "r3", T + timedelta(hours=1)).is_tested
     assert window(quiet, "r4", T + timedelta(hours=1) + WINDOW).is_tested
+
+
+def test_a_window_to_which_nothing_is_new_leaves_out_tables_too(quiet):
+    quiet.execute("create view stg_memories as select 1 as x; create table memory_traces (x integer)")
+    begin_stage(quiet, STAGE, run_id="r2", as_of=T + WINDOW, params_hash=BUILD.params_hash)
+    plan = plan_stage(quiet, STAGE, BUILD, is_whole=False, is_quiet=True)
+    assert plan.models == {"stg_memories", "memory_traces"}
+    assert not plan_stage(quiet, STAGE, BUILD, is_whole=True, is_quiet=True).models
 
 
 def test_nothing_is_left_out_after_a_change_or_a_run_that_was_not_published_or_when_all_is_asked_for(quiet):
@@ -126,10 +154,10 @@ def test_nothing_is_left_out_after_a_change_or_a_run_that_was_not_published_or_w
         ({"build": Build("changed", "p")}, {"build": Build("changed", "q")}, {"is_whole": True})
     ):
         plan = window(quiet, f"s{number}", T + WINDOW, **options)
-        assert (plan.views, plan.is_tested) == whole, options
+        assert (plan.models, plan.is_tested) == whole, options
     window(quiet, "rebuilt", T + WINDOW, published=False)
     plan = window(quiet, "s4", T + WINDOW)
-    assert (plan.views, plan.is_tested) == whole
+    assert (plan.models, plan.is_tested) == whole
 
 
 def test_the_hash_of_the_project_follows_its_files(settings, tmp_path):
