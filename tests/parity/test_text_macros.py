@@ -40,6 +40,51 @@ def test_texts_are_compared_without_what_says_nothing(
     assert found == (normalised and normalised.replace("hello, world", "hello world"))
 
 
+# the macros without their looks at whether there is anything to do
+PLAIN = {
+    "normalised_text": """
+        nullif(trim(regexp_replace(regexp_replace(regexp_replace(
+            lower(nfc_normalize(translate(x, '’‘ʼ', ''''''''))), '[\\s\\p{Z}\\x{200e}\\x{200f}\\x{feff}]+', ' ', 'g'
+        ), '(^| )["“”„«»(\\['']+', '\\1', 'g'), '[.,;:!…"“”«»)\\]'']+( |$)', '\\1', 'g')), '')""",
+    "read_names": """
+        regexp_extract_all(regexp_replace(
+            left(translate(coalesce(x, ''), chr(2) || chr(10), '  '), 20000),
+            '(^|[.!?:;…。！？]["”’'')]*\\s)(["“‘''(]*)(\\p{Lu})', '\\1\\2' || chr(2) || '\\3', 'g'
+        ), '(?:^|[^\\pL\\pM\\pN])\\p{Lu}[\\pL\\pM]+(?:[ -]\\p{Lu}[\\pL\\pM]+)*')""",
+    "told_text": """
+        regexp_replace(
+            case when starts_with(x, 'A:') then substring(x, 3, 10000) else left(x, 10000) end,
+            '[^.!?…。！？؟\\n]*[?？؟]+', ' ', 'g'
+        )""",
+}
+
+
+@pytest.mark.parametrize("macro", PLAIN)
+def test_nothing_is_left_out_where_there_is_something_to_do(
+    macro: str, rendered: Rendered, con: duckdb.DuckDBPyConnection
+) -> None:
+    # each three of what the rules know and of what might pass for it, in any order, around words that are names
+    pieces = [
+        *(" ", "\n", "\t", "\x0b", "\x02", "\u00a0", "\u2000", "\u2028", "\u200e", "\ufeff", "\u200b", "\0", "\u0301"),
+        *("'", "’", "‘", "ʼ", '"', "“", "(", "]", ".", "…", ":", "A:", "?", "？", "؟", "\u037e", "。"),
+        *("Ann", "Ñu", "ß", "é", "x", "😀"),
+    ]
+    guarded = rendered(macro, "x", *(["'A'"] if macro == "told_text" else []))
+    different = con.execute(
+        f"""
+        select x, {guarded} as found, {PLAIN[macro]} as plain
+        from (
+            select a || b || c || d as x
+            from unnest($pieces) as first (a), unnest($pieces) as second (b), unnest($pieces) as third (c),
+                unnest(['', 'Bob', ' Bob z']) as last (d)
+        )
+        where found is distinct from plain
+        """,
+        {"pieces": pieces},
+    ).fetchmany(3)
+    assert not different
+
+
 def test_word_pairs_are_numbers_of_which_the_longest_sort_first(
     rendered: Rendered, con: duckdb.DuckDBPyConnection
 ) -> None:

@@ -4,12 +4,15 @@
     signs of numbers, decimal points, question marks, symbols, emoji. Null for a text of which nothing is left.
 #}
 {% macro normalised_text(content) -%}
+{#- Blanks are looked for in the text as it is: none comes or goes with apostrophes, accents and case. -#}
+{%- set plain = "lower(nfc_normalize(" ~ translate_any(content, ["'’'", "'‘'", "'ʼ'"], "''''") ~ "))" -%}
 nullif(trim(regexp_replace(
     regexp_replace(
-        regexp_replace(
-            lower(nfc_normalize(translate({{ content }}, '’‘ʼ', ''''''''))),
-            '[\s\p{Z}\x{200e}\x{200f}\x{feff}]+', ' ', 'g'
-        ),
+        case
+            when regexp_matches({{ content }}, '  |[^\S ]|[^\PZ ]|[\x{200e}\x{200f}\x{feff}]')
+                then regexp_replace({{ plain }}, '[\s\p{Z}\x{200e}\x{200f}\x{feff}]+', ' ', 'g')
+            else {{ plain }}
+        end,
         '(^| )["“”„«»(\['']+', '\1', 'g'
     ),
     '[.,;:!…"“”«»)\]'']+( |$)', '\1', 'g'

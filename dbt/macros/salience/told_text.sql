@@ -3,11 +3,16 @@
     Null for a null text. Texts are read up to 10,000 characters.
 #}
 {% macro told_text(content, speaker) -%}
-regexp_replace(
-    case
-        when starts_with({{ content }}, {{ speaker }} || ':') then substring({{ content }}, length({{ speaker }}) + 2, 10000)
-        else left({{ content }}, 10000)
-    end,
-    '[^.!?…。！？؟\n]*[?？؟]+', ' ', 'g'
-)
+{%- set read -%}
+case
+    when starts_with({{ content }}, {{ speaker }} || ':') then substring({{ content }}, length({{ speaker }}) + 2, 10000)
+    else left({{ content }}, 10000)
+end
+{%- endset -%}
+{#- most texts ask nothing, and to see that is quick -#}
+case
+    when contains({{ content }}, '?') or contains({{ content }}, '？') or contains({{ content }}, '؟')
+        then regexp_replace({{ read }}, '[^.!?…。！？؟\n]*[?？؟]+', ' ', 'g')
+    else {{ read }}
+end
 {%- endmacro %}
