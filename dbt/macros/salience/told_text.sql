@@ -11,8 +11,14 @@ end
 {%- endset -%}
 {#- most texts ask nothing, and to see that is quick -#}
 case
-    when contains({{ content }}, '?') or contains({{ content }}, '？') or contains({{ content }}, '؟')
+    when {{ asks(content) }}
         then regexp_replace({{ read }}, '[^.!?…。！？؟\n]*[?？؟]+', ' ', 'g')
     else {{ read }}
 end
+{%- endmacro %}
+
+
+{# Whether a text asks anything. Null for a null text. #}
+{% macro asks(text) -%}
+(contains({{ text }}, '?') or contains({{ text }}, '？') or contains({{ text }}, '؟'))
 {%- endmacro %}

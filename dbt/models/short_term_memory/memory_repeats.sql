@@ -211,13 +211,17 @@ keyed as (
 
     select
         *,
-        md5_number(text) as text_key,
         case when length(text) <= {{ longest_text }} and len(string_split(text, ' ')) > {{ fewest_pairs }} then
             string_split(text, ' ')
         end as words,
-        row_number() over (partition by agent_id, md5_number(text) order by occurred_at, memory_id) = 1
+        row_number() over (partition by agent_id, text_key order by occurred_at, memory_id) = 1
         and text is not null as is_first_of_text
-    from considered
+    from (
+        select
+            *,
+            md5_number(text) as text_key
+        from considered
+    )
 
 ),
 

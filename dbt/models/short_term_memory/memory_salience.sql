@@ -48,7 +48,7 @@ texts as (
         {{ count_times('told') }} as times,
         {{ count_names('told') }} as names,
         {{ count_first_person('told') }} as first_person,
-        coalesce(regexp_matches(left(content, 10000), '[?？؟]'), false) as asks,
+        coalesce({{ asks('left(content, 10000)') }}, false) as asks,
         {{ local_day('epoch_us(occurred_at)') }} as day
     from changed
     where is_met

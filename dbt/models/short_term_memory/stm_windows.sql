@@ -186,24 +186,25 @@ accessed as not materialized (
 
 ),
 
--- An agent's windows, and whether more may be attended in them than there is room for.
+-- An agent's windows, and whether more may be attended in them than there is room for: more memories were accessed in them
+-- and in those before that attention spans. Of a window's accesses the last tells, and the one by so many before it.
 agent_windows as (
 
     select
         agent_no,
         window_no,
         {{ grid_number('window_no', windows_attended) }} as block,
-        sum(memories) over (
-            partition by agent_no order by window_no range between {{ windows_attended }} preceding and current row
-        ) > {{ working_memory_capacity() }} as is_crowded
+        coalesce(no_room_since >= window_no - {{ windows_attended }}, false) as is_crowded
     from (
         select
             agent_no,
             window_no,
-            count(*) as memories
+            lag(window_no, {{ working_memory_capacity() }}) over accesses as no_room_since,
+            lead(window_no) over accesses as following_no
         from accessed
-        group by agent_no, window_no
+        window accesses as (partition by agent_no order by window_no)
     )
+    where following_no is distinct from window_no
 
 ),
 
