@@ -152,7 +152,7 @@ class _ParsedProject(AbstractDbtLocalBase):  # type: ignore[misc]
 class RunModelOperator(_ParsedProject, DbtRunLocalOperator):  # type: ignore[misc]
     """Build one dbt model, `memories_at_once` in slices of agents where all would hold the slot for long.
 
-    A view may be left out where it stands already.
+    A view may be left out by itself where it stands already; tables only all together (see BeginStageOperator).
     """
 
     def __init__(self, *, may_be_left_out: bool, memories_at_once: int | None, **kwargs: Any) -> None:

@@ -143,6 +143,17 @@ class TestEveryRhythm:
                 hurried = dag.get_task(left_out).upstream_task_ids - task.upstream_task_ids
                 assert not hurried, f"{task.task_id} must wait for {hurried} also when {left_out} is left out"
 
+    def test_the_tables_that_a_window_leaves_out_all_together_are_all_of_its_tables(
+        self, dags: dict[str, DAG], dag_id: str, manifest: dict[str, Any]
+    ) -> None:
+        tables = {
+            node["name"]
+            for node in manifest["nodes"].values()
+            if node["resource_type"] == "model" and node["config"]["materialized"] != "view" and dag_id in node["tags"]
+        }
+        together = {task.task_id for task in dags[dag_id].tasks if getattr(task, "may_be_left_out", None) is False}
+        assert together == tables
+
     def test_publishes_last_and_only_what_has_passed_its_tests(self, dags: dict[str, DAG], dag_id: str) -> None:
         dag = dags[dag_id]
         assert {task.task_id for task in dag.leaves} - {"all_pulled"} == {"publish"}

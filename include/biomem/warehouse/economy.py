@@ -56,7 +56,7 @@ def quiet_for(con: duckdb.DuckDBPyConnection, *, as_of: datetime, build: Build) 
 
     The models of a window of all agents at `as_of` would come out as they stand, then: that last one was published
     whole, from the same project and parameters; nothing was pulled or replayed since, and nothing that was pulled
-    before lies between the two instants.
+    before lies between the two instants. A run of consolidation that is under way counts as a replay.
     """
     row = con.execute(
         """
@@ -69,13 +69,15 @@ def quiet_for(con: duckdb.DuckDBPyConnection, *, as_of: datetime, build: Build) 
             join raw.run_context as context on context.stage = clock.stage
             join raw.stage_builds as built on built.stage = clock.stage and built.run_id = context.run_id
             where clock.stage = $stage and built.project_hash = $project_hash and built.params_hash = $params_hash
+                and context.agent_id is null
             having
                 count(*) = (select count(*) from raw.agents)
                 and bool_and(clock.is_in_run and clock.completed_sequence = context.sequence)
         ),
 
         asleep as (
-            select coalesce(max(completed_sequence), 0) as sequence, max(as_of) as as_of
+            -- also of a run that is under way, or died: what it has replayed is there to be taken up
+            select coalesce(max(begun_sequence), 0) as sequence, max(as_of) as as_of
             from raw.agent_clock
             where stage = 'consolidation'
         )

@@ -77,16 +77,41 @@ class BeginStageOperator(BaseOperator):
                 self.log.info("nothing is new and nothing in mind: the rest of the window is left out")
                 begun, left_out = {"as_of": self.as_of, "agents": 0, "sequence": 0}, downstream
             else:
-                is_whole = as_flag(self.full_refresh) or self._is_outdated(con, build)
-                begun = self._begin(con, build, context["run_id"], is_whole=is_whole)
-                plan = plan_stage(con, self.stage, build, is_whole=is_whole, is_quiet=quiet is not None)
-                left_out = downstream & (plan.models | ({TESTS} if plan.is_tested else set()))
+                begun, left_out = self._begin_with(con, context, build, downstream, is_quiet=quiet is not None)
                 self.log.info("stands as it is: %s", ", ".join(sorted(left_out)) or "nothing")
         if left_out:
             # all at once; one after the other by their trigger rules takes the scheduler a second
             context["ti"].xcom_push(key="return_value", value=begun)
             raise DownstreamTasksSkipped(tasks=sorted(left_out))
         return begun
+
+    def _begin_with(
+        self, con: duckdb.DuckDBPyConnection, context: Context, build: Build, downstream: set[str], *, is_quiet: bool
+    ) -> tuple[dict[str, Any], set[str]]:
+        """Begin the run; returns what is handed on, and which of the tasks `downstream` are left out.
+
+        Tables are left out all together or not at all: nothing is published beside one that is computed alone.
+        """
+        tables = {each for each in downstream if getattr(self.dag.get_task(each), "may_be_left_out", None) is False}
+        if not is_quiet and self._has_left_out(context, tables):
+            _skip_at_once(downstream)
+            raise AirflowSkipException("a try before this one has left out models: the next run computes them")
+        is_whole = as_flag(self.full_refresh) or self._is_outdated(con, build)
+        begun = self._begin(con, build, context["run_id"], is_whole=is_whole)
+        plan = plan_stage(con, self.stage, build, is_whole=is_whole, is_quiet=is_quiet)
+        left_out = downstream & (plan.models | ({TESTS} if plan.is_tested else set()))
+        return begun, left_out if tables <= left_out else left_out - tables
+
+    def _has_left_out(self, context: Context, tables: set[str]) -> bool:
+        """Whether a try before this one has left out tables and died: Airflow does not bring them back.
+
+        What came in since must not be taken for computed. The run stays as it is, not completed, and the next one
+        takes up what this one should have.
+        """
+        if not tables or context["ti"].try_number == 1:
+            return False
+        asked = {"dag_id": self.dag_id, "run_ids": [context["run_id"]], "task_ids": sorted(tables)}
+        return bool(context["ti"].get_ti_count(**asked, states=["skipped"]))
 
     def _quiet_for(self, con: duckdb.DuckDBPyConnection, build: Build) -> timedelta | None:
         if self.stage != AWAKE or self.agent_id or as_flag(self.full_refresh):

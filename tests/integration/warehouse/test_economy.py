@@ -78,6 +78,7 @@ def test_where_nothing_has_befallen_any_memory_yet_it_was_always_quiet(con):
         lambda con: con.execute("insert into raw.access_log values ('1', 'm', 'a', ?, 'retrieve', 3, 2)", [EARLIER]),
         lambda con: con.execute("insert into raw.agents values ('b')"),
         lambda con: window(con, "c1", T, stage="consolidation"),
+        lambda con: begin_stage(con, "consolidation", run_id="c1", as_of=T, params_hash="p"),
         lambda con: (window(con, "c1", T + 2 * WINDOW, stage="consolidation"), window(con, "r2", T)),
         lambda con: begin_stage(con, STAGE, run_id="died", as_of=T, params_hash="p"),
         lambda con: window(con, "rebuilt", T, published=False),
@@ -90,6 +91,7 @@ def test_where_nothing_has_befallen_any_memory_yet_it_was_always_quiet(con):
         "an access",
         "a new agent",
         "replays to take up",
+        "a cycle of sleep that is under way, or died",
         "a cycle of sleep that is still to come",
         "a run that died",
         "a run that was not published",
@@ -123,6 +125,15 @@ def test_what_was_dated_ahead_is_taken_up_when_its_time_has_come(quiet, ahead):
     ahead(quiet, come)
     assert silence(quiet, come - timedelta(microseconds=1)) == T - EARLIER
     assert silence(quiet, come) is None
+
+
+def test_a_run_of_one_agent_makes_no_silence_for_all(con):
+    remember(con, "m", EARLIER, 1)
+    begin_stage(con, STAGE, run_id="one", as_of=T, params_hash="p", agent_id="a")
+    plan_stage(con, STAGE, BUILD, is_whole=False)
+    complete_stage(con, STAGE, "one")
+    note_published(con, STAGE)
+    assert silence(con) is None
 
 
 def test_other_parameters_another_project_or_an_instant_before_are_not_quiet(quiet):

@@ -8,7 +8,9 @@ from datetime import datetime, timedelta, timezone
 
 import psycopg
 import pytest
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.sdk import DAG
+from airflow.sdk.exceptions import AirflowSkipException, DownstreamTasksSkipped
 from airflow.sdk.observability import stats
 from biomem.errors import ConfigurationError, SourceError
 from biomem.parameters import adopt, load_parameters, params_hash
@@ -17,11 +19,11 @@ from biomem.source import dsn as dsn_module
 from biomem.source.watermark import complete_as_of
 from biomem.warehouse.connection import open_warehouse
 from biomem.warehouse.context import complete_stage, is_whole_run
-from biomem.warehouse.economy import Build, plan_stage, project_hash
+from biomem.warehouse.economy import Build, note_published, plan_stage, project_hash
 from biomem.warehouse.target_schema import ensure_target_schema
 from biomem_airflow.dag_defaults import pulls
 from biomem_airflow.hooks.conninfo import conninfo
-from biomem_airflow.operators import postgres_to_duckdb
+from biomem_airflow.operators import begin_stage, postgres_to_duckdb
 from biomem_airflow.operators.begin_stage import BeginStageOperator
 from biomem_airflow.operators.duckdb_to_postgres import DuckDBToPostgresOperator
 from biomem_airflow.operators.postgres_to_duckdb import PostgresToDuckDBOperator
@@ -253,6 +255,70 @@ def test_an_idle_window_leaves_a_heartbeat_and_no_other_trace(airflow_env, pg):
     # whoever put the target back to an earlier state gets a whole window
     pg.execute("delete from memory.runs where run_id = 'manual__1'")
     assert begin(later.isoformat())["sequence"] > 0
+
+
+class Table(EmptyOperator):
+    """In the place of a model that stores rows (RunModelOperator)."""
+
+    may_be_left_out = False
+
+
+class Try:
+    """What Airflow tells a task of itself: which try it is, and how many tables a try before it has left out."""
+
+    def __init__(self, number=1, left_out=0):
+        self.try_number, self.left_out = number, left_out
+
+    def xcom_push(self, key, value):
+        pass
+
+    def get_ti_count(self, *, task_ids, states, **_):
+        assert (task_ids, states) == (["memory_traces", "stm_windows"], ["skipped"])
+        return self.left_out
+
+
+def test_tables_are_left_out_together_and_a_later_try_publishes_nothing_without_them(airflow_env, pg, monkeypatch):
+    skipped = []
+    monkeypatch.setattr(begin_stage, "_skip_at_once", skipped.append)
+    with DAG("windows", schedule=None):
+        operator = BeginStageOperator(task_id="begin", stage="short_term_memory", agent_id="", full_refresh="False")
+        operator >> [Table(task_id="memory_traces"), Table(task_id="stm_windows"), EmptyOperator(task_id="publish")]
+
+    def remember(memory_id, after_s):
+        pg.execute("insert into memories values (%s, %s, %s)", [memory_id, memory_id, instant(after_s)])
+
+    def instant(after_s):
+        return datetime(2026, 1, 1, tzinfo=timezone.utc) + timedelta(seconds=after_s)
+
+    def begin_window(number, tried=None):
+        operator.as_of = instant(30 * number).isoformat()
+        pull(operator.as_of)
+        return operator.execute({**CONTEXT, "run_id": f"manual__{number}", "ti": tried or Try()})
+
+    def publish(number, table):
+        with open_warehouse(airflow_env) as con:
+            con.execute(f"create table {table} (x integer)")
+            complete_stage(con, "short_term_memory", f"manual__{number}")
+            note_published(con, "short_term_memory")
+
+    remember("c", -10)
+    begin_window(1)
+    publish(1, "memory_traces")
+    assert begin_window(2)["sequence"] == 2, "one table is not there, so the other is computed too"
+    publish(2, "stm_windows")
+    with pytest.raises(DownstreamTasksSkipped) as left_out:
+        begin_window(3)
+    assert left_out.value.tasks == ["memory_traces", "stm_windows"]
+    remember("d", 80)
+    with pytest.raises(AirflowSkipException, match="the next run computes them"):
+        begin_window(3, Try(number=2, left_out=2))
+    assert skipped == [{"memory_traces", "stm_windows", "publish"}]
+    begin_window(4)
+    with open_warehouse(airflow_env) as con:
+        new = con.execute(
+            "select memory_id from raw.memories join raw.agent_clock using (agent_id) where batch_id > batch_from"
+        )
+        assert new.fetchall() == [("d",)], "the next window takes up what came in"
 
 
 def test_after_a_change_of_parameters_a_stage_is_built_anew_until_a_run_is_completed(airflow_env):
