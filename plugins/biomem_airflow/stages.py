@@ -13,6 +13,7 @@ from airflow.sdk.exceptions import AirflowRescheduleException
 from biomem import watchdog
 from biomem.parameters import dbt_arguments, load_parameters
 from biomem.settings import Settings, load_settings
+from biomem.warehouse import transform
 from biomem.warehouse.connection import open_warehouse
 from biomem.warehouse.context import AWAKE, STAGES, is_whole_run, takes_long
 from biomem.warehouse.slices import begin_slice, end_slice
@@ -40,9 +41,9 @@ if TYPE_CHECKING:
 MODELS = "models"
 PROFILE = "biological_memory"
 TARGET = "dev"
-# Nobody reads dbt's account of a run or its second log: the task's log and the results say it. A model asks the
-# warehouse about the relations that it needs; to list them all beforehand costs each task .03 s.
-FLAGS = ["--no-write-json", "--log-level-file", "none", "--no-populate-cache"]
+# As `biomem rebuild` runs dbt (to list all relations beforehand costs each task .03 s), and without its second log: the
+# task's own says it.
+FLAGS = [*transform.FLAGS, "--log-level-file", "none"]
 # The project is as the scheduler has parsed it: a table stands as the run's begin has found it (macro incremental).
 SHORT_WAY = {"BIOMEM_SHORT_WAY": "yes"}
 # how often a model of a sleeping stage asks whether the window under way is over, and for how long it lets windows pass

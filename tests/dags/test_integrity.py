@@ -40,6 +40,14 @@ def models_of(manifest: dict[str, Any]) -> dict[str, list[str]]:
     }
 
 
+def views_of(manifest: dict[str, Any]) -> set[str]:
+    return {
+        node["name"]
+        for node in manifest["nodes"].values()
+        if node["resource_type"] == "model" and node["config"]["materialized"] == "view"
+    }
+
+
 def test_no_model_has_a_named_index(manifest: dict[str, Any]) -> None:
     # dbt asks duckdb_indexes() before it swaps a table, which fails while another thread renames an indexed one
     assert [node["name"] for node in manifest["nodes"].values() if node["config"].get("indexes")] == []
@@ -132,11 +140,7 @@ class TestEveryRhythm:
     def test_leaving_a_view_or_the_tests_out_hurries_nothing_that_comes_after(
         self, dags: dict[str, DAG], dag_id: str, manifest: dict[str, Any]
     ) -> None:
-        views = {
-            node["name"]
-            for node in manifest["nodes"].values()
-            if node["resource_type"] == "model" and node["config"]["materialized"] == "view"
-        }
+        views = views_of(manifest)
         dag = dags[dag_id]
         for task in dag.tasks:
             for left_out in task.upstream_task_ids & (views | {"test"}):
@@ -146,11 +150,7 @@ class TestEveryRhythm:
     def test_the_tables_that_a_window_leaves_out_all_together_are_all_of_its_tables(
         self, dags: dict[str, DAG], dag_id: str, manifest: dict[str, Any]
     ) -> None:
-        tables = {
-            node["name"]
-            for node in manifest["nodes"].values()
-            if node["resource_type"] == "model" and node["config"]["materialized"] != "view" and dag_id in node["tags"]
-        }
+        tables = {name for name, stages in models_of(manifest).items() if dag_id in stages} - views_of(manifest)
         together = {task.task_id for task in dags[dag_id].tasks if getattr(task, "may_be_left_out", None) is False}
         assert together == tables
 
