@@ -1,8 +1,9 @@
 """How fast everything is rebuilt from the log.
 
 Writes synthetic raw rows straight into a scratch warehouse (no PostgreSQL: this times the models), then runs each stage
-once, as `biomem rebuild` does. Prints seconds per model, seconds and CPU seconds in all, events per second and the peak
-memory of this process. On a machine that others share, half the CPU seconds are what two idle cores need at least.
+once, in a warehouse that stays open, as `biomem rebuild` does. Prints seconds per model, seconds and CPU seconds in
+all, events per second and the peak memory of this process. On a machine that others share, half the CPU seconds are
+what two idle cores need at least.
 
     python benchmarks/rebuild.py --memories 1000000 --events 5000000
 """
@@ -93,8 +94,9 @@ def generate(settings: Settings, memories: int, events: int) -> None:
 def rebuild(settings: Settings, events: int) -> None:
     """Build every model, each stage once."""
     began, cpu_began = time.perf_counter(), time.process_time()
-    for stage in STAGES:
-        run(settings, stage, START + timedelta(days=DAYS), is_whole=True)
+    with open_warehouse(settings):
+        for stage in STAGES:
+            run(settings, stage, START + timedelta(days=DAYS), is_whole=True)
     seconds, cpu = time.perf_counter() - began, time.process_time() - cpu_began
     print(f"{'full rebuild, every model':42}{seconds:10.2f} s   {cpu:10.2f} CPU s   {events / seconds:12,.0f} events/s")
 

@@ -1,11 +1,13 @@
 {#
-    Whether an agent is in the slice that this model computes now (raw.slices); each agent is where there is none, and where a
-    model is built from nothing. The bounds are written out, so that scans leave out what is not in them.
+    Whether an agent is in the slice that this model computes now (raw.slices); each agent is where there is none, and in a
+    full refresh. The bounds are written out, so that scans leave out what is not in them.
 #}
 {% macro in_slice(agent_id) -%}
 {%- set slices = source('raw', 'slices') -%}
 {%- set bounds = [] -%}
-{%- if is_incremental() and load_relation(slices) is not none -%}
+{#- As is_incremental(), but for a table that is yet to be built: the first slice makes it. -#}
+{%- if execute and model.config.materialized == 'incremental' and not should_full_refresh()
+    and load_relation(slices) is not none -%}
     {#- An agent's id may be any text, so it is written in hexadecimal. -#}
     {%- set found = run_query(
         "select hex(encode(agents_after)), hex(encode(agents_upto)) from " ~ slices ~ " where model = '" ~ this.name ~ "'"

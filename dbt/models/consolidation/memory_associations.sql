@@ -15,9 +15,9 @@ with clock as (
     from {{ ref('stg_clock') }}
     where
         stage = 'consolidation'
+        and {{ in_slice('agent_id') }}
         {% if is_incremental() -%}
             and is_in_run
-            and {{ in_slice('agent_id') }}
         {%- endif %}
 
 ),

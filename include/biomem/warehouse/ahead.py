@@ -5,6 +5,9 @@ wait for that, it goes by slices of each table, and the warehouse is let go of a
 caller; a process that dies loses nothing but the comparison. The publication itself then only sends, in one piece as
 ever, and compares again itself whatever may be another since (see `still_holds`).
 
+Where more differs than can be sent in a short hold, as the first time, it is sent in parts, each in a transaction and a
+hold of its own: readers see such a table fill. A process that dies has sent some of them, and the next one goes on.
+
 Not told from here is what a pull changes meanwhile: a memory that is deleted in between leaves the tables of sleep with
 their next publication, as one that is deleted right after it does.
 """
@@ -19,6 +22,7 @@ from biomem import watchdog
 from biomem.warehouse.connection import open_warehouse
 from biomem.warehouse.context import AWAKE, is_whole_run
 from biomem.warehouse.lock import POLL_S
+from biomem.warehouse.publish import publish_part
 from biomem.warehouse.published_tables import STAGE_TABLES, PublishedTable
 from biomem.warehouse.send import Difference, compare_slice, mark_in_warehouse
 
@@ -29,10 +33,10 @@ if TYPE_CHECKING:
 
     from biomem.settings import Settings
 
-# At 100,000 memories a slice of the largest table takes two or three seconds (decision 0018). More than so many
-# differing rows are not kept but found again by the publication, which will take its time to send them anyway.
+# At 100,000 memories a slice of the largest table takes two or three seconds, and so does sending so many rows
+# (decision 0018).
 MEMORIES_AT_ONCE = 100_000
-ROWS_KEPT = 500_000
+ROWS_AT_ONCE = 50_000
 
 
 class Moment(NamedTuple):
@@ -67,15 +71,20 @@ def compare_ahead(
     settings: Settings,
     stage: str,
     *,
+    dsn: str,
+    run_id: str,
     memories_at_once: int = MEMORIES_AT_ONCE,
+    rows_at_once: int = ROWS_AT_ONCE,
     purpose: str = "biomem",
     let_others_in: Callable[[], None] = pause,
 ) -> Mapping[str, Compared]:
-    """What the publication of `stage` will have to send, by table; tables that it must compare itself are left out.
+    """What the publication of run `run_id` of `stage` will have to send, by table; without what it must compare itself.
 
-    These are all of a short life, of a run that builds anew, and of windows; what windows publish too; and what was
-    never published. After each slice it calls `let_others_in`, without the warehouse.
-    Raises WarehouseError when another process keeps the warehouse.
+    These are all tables of a short life, of a run that builds anew, and of windows; and what windows publish too. Of a
+    table in which more than `rows_at_once` rows differ, the others are sent to `dsn` already. After each slice and each
+    part it calls `let_others_in`, without the warehouse.
+    Raises WarehouseError when another process keeps the warehouse, PublishError when a part cannot be sent, SourceError
+    when the target cannot be reached.
     """
     if stage == AWAKE:
         return {}
@@ -85,38 +94,33 @@ def compare_ahead(
         if slices < 2 or is_whole_run(con, stage):
             return {}
         watchdog.relax()
-        moments = [(table, _moment(con, table)) for table in STAGE_TABLES[stage] if table not in STAGE_TABLES[AWAKE]]
-    found = {}
-    for table, moment in moments:
-        if moment.mark is not None:
-            difference = _compare_table(settings, table, moment, slices, purpose, let_others_in)
-            if difference is not None:
-                found[table.name] = Compared(moment, difference)
-    return found
 
+    def compare(table: PublishedTable) -> Compared | None:
+        """Compare one table slice by slice; None where something came between, or the target is another."""
+        with open_warehouse(settings, purpose=purpose) as con:
+            moment = _moment(con, table)
+        found: Difference | None = None
+        for number in range(slices):
+            doing = f"{purpose}: comparing {table.name}, {number + 1} of {slices}"
+            with open_warehouse(settings, purpose=doing) as con:
+                if _moment(con, table) != moment:
+                    return None
+                differing = compare_slice(con, table, number, slices)
+            let_others_in()
+            found = differing if found is None else found.and_also(differing)
+            while found.rows > rows_at_once:
+                part, found = found.split(rows_at_once)
+                with open_warehouse(settings, purpose=f"{purpose}: sending {table.name}") as con:
+                    if _moment(con, table) != moment or not publish_part(
+                        con, stage, table, part, dsn=dsn, run_id=run_id
+                    ):
+                        return None
+                    moment = _moment(con, table)
+                let_others_in()
+        return None if found is None else Compared(moment, found)
 
-def _compare_table(
-    settings: Settings,
-    table: PublishedTable,
-    moment: Moment,
-    slices: int,
-    purpose: str,
-    let_others_in: Callable[[], None],
-) -> Difference | None:
-    import pyarrow
-
-    parts: list[Difference] = []
-    for number in range(slices):
-        with open_warehouse(settings, purpose=f"{purpose}: comparing {table.name}, {number + 1} of {slices}") as con:
-            if _moment(con, table) != moment:
-                return None
-            parts.append(compare_slice(con, table, number, slices))
-        let_others_in()
-        if sum(part.changed.num_rows + part.gone.num_rows for part in parts) > ROWS_KEPT:
-            return None
-    return Difference(
-        pyarrow.concat_tables(part.changed for part in parts), pyarrow.concat_tables(part.gone for part in parts)
-    )
+    tables = [table for table in STAGE_TABLES[stage] if table not in STAGE_TABLES[AWAKE]]
+    return {table.name: compared for table in tables if (compared := compare(table))}
 
 
 def _moment(con: duckdb.DuckDBPyConnection, table: PublishedTable) -> Moment:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -22,7 +23,7 @@ from biomem.warehouse.send import Run, mark_in_warehouse, note_seen, send_table
 from biomem.warehouse.target_schema import ADVISORY_LOCK, migrate
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     import duckdb
     import psycopg
@@ -79,8 +80,6 @@ def publish_stage(
     Raises PublishError, with the target as it was, when the run is not the stage's current one, a model is missing,
     or PostgreSQL refuses; SourceError when it cannot be reached.
     """
-    import psycopg
-
     started = time.monotonic()
     run = _current_run(con, stage, run_id)
     tables = STAGE_TABLES[stage]
@@ -89,34 +88,25 @@ def publish_stage(
         tables = (*tables, PARAMETERS)
     publish_id = uuid4().hex
     may_be_narrow = stage == AWAKE and not is_whole_run(con, stage)
-    try:
-        with connect(dsn) as pg, transaction(con):
-            if not may_be_narrow:
-                pg.execute("select set_config('idle_in_transaction_session_timeout', %s, true)", [COMPARING_TIMEOUT])
-            migrate(pg)
-            # publications take turns, so that the marks read below still hold at the commit
-            pg.execute("select pg_advisory_xact_lock(%s)", [ADVISORY_LOCK])
-            resent = [table.name for table in tables if _mark_in_target(pg, table) != mark_in_warehouse(con, table)]
-            counts = {
-                table.name: send_table(
-                    con,
-                    pg,
-                    table,
-                    run,
-                    is_whole=table.name in resent,
-                    may_be_narrow=may_be_narrow,
-                    difference=_found_ahead(con, table, ahead or {}),
-                )
-                for table in tables
-            }
-            changed = [name for name, (written, deleted) in counts.items() if written or deleted or name in resent]
-            _leave_marks(con, pg, run, publish_id, changed, counts)
-            note_seen(con, tables, stage)
-            pg.commit()
-    except psycopg.Error as error:
-        raise PublishError(
-            f"publishing {stage} to {place(dsn)} failed, nothing was changed there: {without_secrets(str(error), dsn)}"
-        ) from None
+    with _in_turn(con, dsn, f"publishing {stage}") as pg:
+        if not may_be_narrow:
+            pg.execute("select set_config('idle_in_transaction_session_timeout', %s, true)", [COMPARING_TIMEOUT])
+        resent = [table.name for table in tables if not _is_as_left(con, pg, table)]
+        counts = {
+            table.name: send_table(
+                con,
+                pg,
+                table,
+                run,
+                is_whole=table.name in resent,
+                may_be_narrow=may_be_narrow,
+                difference=_found_ahead(con, table, ahead or {}),
+            )
+            for table in tables
+        }
+        changed = [name for name, (written, deleted) in counts.items() if written or deleted or name in resent]
+        _leave_marks(con, pg, run, publish_id, changed, counts)
+        note_seen(con, tables, stage)
     return PublishResult(
         stage,
         run_id,
@@ -135,27 +125,60 @@ def publish_heartbeat(con: duckdb.DuckDBPyConnection, run: Run, *, dsn: str) -> 
     the warehouse has left it: only a whole publication mends that.
     Raises PublishError when PostgreSQL refuses, SourceError when it cannot be reached.
     """
+    with _in_turn(con, dsn, f"the heartbeat of {run.stage}") as pg:
+        if not all(_is_as_left(con, pg, table) for table in (*STAGE_TABLES[run.stage], PARAMETERS)):
+            return False
+        counts = {SOURCES.name: send_table(con, pg, SOURCES, run)}
+        _leave_marks(con, pg, run, uuid4().hex, [SOURCES.name], counts)
+        pg.execute(
+            "delete from memory.runs where stage = %s and run_id <> %s and changed_tables <@ %s::text[]",
+            [run.stage, run.run_id, [SOURCES.name]],
+        )
+    return True
+
+
+def publish_part(
+    con: duckdb.DuckDBPyConnection, stage: str, table: PublishedTable, part: Difference, *, dsn: str, run_id: str
+) -> bool:
+    """Send rows of one table before the stage's publication, in a transaction of their own, as if that had sent them.
+
+    All parts of a table that a run sends so leave one row in memory.runs. Returns False, having done nothing, when the
+    target is not as the warehouse has left it: only a whole publication mends that.
+    Raises as `publish_stage` does.
+    """
+    run = _current_run(con, stage, run_id)
+    with _in_turn(con, dsn, f"publishing a part of {table.name}") as pg:
+        if not _is_as_left(con, pg, table):
+            return False
+        written, deleted = send_table(con, pg, table, run, difference=part)
+        before = pg.execute(
+            "delete from memory.runs where publish_id = %s and run_id = %s and stage = %s "
+            "and changed_tables = %s::text[] returning rows_written, rows_deleted",
+            [mark_in_warehouse(con, table), run.run_id, stage, [table.name]],
+        ).fetchone() or (0, 0)
+        counts = {table.name: (written + before[0], deleted + before[1])}
+        _leave_marks(con, pg, run, uuid4().hex, [table.name], counts)
+    return True
+
+
+@contextmanager
+def _in_turn(con: duckdb.DuckDBPyConnection, dsn: str, what: str) -> Iterator[Target]:
+    """Commit the block's changes in the target, and after them those in the warehouse; or none of them.
+
+    Publications take turns, so that the marks that one has read still hold when it commits.
+    """
     import psycopg
 
     try:
         with connect(dsn) as pg, transaction(con):
             migrate(pg)
             pg.execute("select pg_advisory_xact_lock(%s)", [ADVISORY_LOCK])
-            tables = (*STAGE_TABLES[run.stage], PARAMETERS)
-            if any(_mark_in_target(pg, table) != mark_in_warehouse(con, table) for table in tables):
-                return False
-            counts = {SOURCES.name: send_table(con, pg, SOURCES, run)}
-            _leave_marks(con, pg, run, uuid4().hex, [SOURCES.name], counts)
-            pg.execute(
-                "delete from memory.runs where stage = %s and run_id <> %s and changed_tables <@ %s::text[]",
-                [run.stage, run.run_id, [SOURCES.name]],
-            )
+            yield pg
             pg.commit()
     except psycopg.Error as error:
         raise PublishError(
-            f"the heartbeat of {run.stage} failed in {place(dsn)}: {without_secrets(str(error), dsn)}"
+            f"{what} to {place(dsn)} failed, nothing was changed there: {without_secrets(str(error), dsn)}"
         ) from None
-    return True
 
 
 def _found_ahead(
@@ -175,12 +198,13 @@ def _current_run(con: duckdb.DuckDBPyConnection, stage: str, run_id: str) -> Run
     return Run(*row)
 
 
-def _mark_in_target(pg: Target, table: PublishedTable) -> str | None:
+def _is_as_left(con: duckdb.DuckDBPyConnection, pg: Target, table: PublishedTable) -> bool:
+    """Whether the table's last publication in the target is the one that the warehouse knows."""
     row = pg.execute(
         "select publish_id from memory.runs where %s = any(changed_tables) order by sequence desc limit 1",
         [table.name],
     ).fetchone()
-    return row[0] if row else None
+    return (row[0] if row else None) == mark_in_warehouse(con, table)
 
 
 def _stage_parameters(con: duckdb.DuckDBPyConnection, parameters: Mapping[str, Parameter]) -> None:

@@ -63,7 +63,8 @@ def rebuild(
     """Build every model of the warehouse anew from the log, each stage at `as_of` (default: where it stands).
 
     `as_of` may lie before what was computed: the memory as it was then. `stage` limits it to the models of one, where
-    it stands. Returns the stages that were built, each now in run `run_id`.
+    it stands. Returns the stages that were built, each now in run `run_id`. The warehouse stays open from the first
+    stage to the last: nobody sees, or goes on from, a memory half of which is as of another instant.
     Raises WarehouseError when nothing was pulled yet or a model cannot be built, ConfigurationError when a single
     stage is to go to another instant than the rest.
     """
@@ -75,13 +76,14 @@ def rebuild(
     if stage is not None and stage not in clocks:
         raise ConfigurationError(f"{stage} has not run yet, there is nothing to build anew; run it first")
     built = []
-    for name in ROUND if stage is None else (stage,):
-        at = as_of or clocks.get(name)
-        if at is None:
-            continue
-        report(f"{name} as of {at.isoformat()}")
-        run_stage(settings, name, at, run_id, is_whole=True)
-        built.append(name)
+    with open_warehouse(settings, purpose="rebuild"):
+        for name in ROUND if stage is None else (stage,):
+            at = as_of or clocks.get(name)
+            if at is None:
+                continue
+            report(f"{name} as of {at.isoformat()}")
+            run_stage(settings, name, at, run_id, is_whole=True)
+            built.append(name)
     return sorted(set(built), key=STAGES.index)
 
 
@@ -95,9 +97,9 @@ def rebuild_and_publish(
     report: Report = lambda _: None,
 ) -> dict[str, PublishResult]:
     """`rebuild`, and what changed by it in schema `memory` of `dsn`. Raises PublishError besides."""
-    built = rebuild(settings, as_of, stage=stage, run_id=run_id, report=report)
     parameters = load_parameters(settings)
     with open_warehouse(settings, purpose="rebuild") as con:
+        built = rebuild(settings, as_of, stage=stage, run_id=run_id, report=report)
         return {name: publish_stage(con, name, dsn=dsn, run_id=run_id, parameters=parameters) for name in built}
 
 
@@ -125,9 +127,9 @@ def verify(
         report("building another copy at once, from the log alone")
         _empty_models(rebuilt)
         _adopt_clocks(rebuilt, lived)
-        for stage in ROUND:
-            if stage in clocks:
-                with open_warehouse(rebuilt, purpose="rebuild --verify"):
+        with open_warehouse(rebuilt, purpose="rebuild --verify"):
+            for stage in ROUND:
+                if stage in clocks:
                     run_models(rebuilt, "--select", f"tag:{stage}", "--full-refresh")
         for copy in (lived, rebuilt):
             with open_warehouse(copy) as con:

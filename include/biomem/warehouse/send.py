@@ -43,6 +43,27 @@ class Difference:
     changed: pyarrow.Table
     gone: pyarrow.Table
 
+    @property
+    def rows(self) -> int:
+        """How many rows differ."""
+        return int(self.changed.num_rows + self.gone.num_rows)
+
+    def and_also(self, other: Difference) -> Difference:
+        """The rows of both, which have none in common."""
+        import pyarrow
+
+        return Difference(
+            pyarrow.concat_tables([self.changed, other.changed]), pyarrow.concat_tables([self.gone, other.gone])
+        )
+
+    def split(self, rows: int) -> tuple[Difference, Difference]:
+        """So many rows, and what is left."""
+        changed = min(rows, self.changed.num_rows)
+        return (
+            Difference(self.changed.slice(0, changed), self.gone.slice(0, rows - changed)),
+            Difference(self.changed.slice(changed), self.gone.slice(rows - changed)),
+        )
+
 
 def send_table(
     con: duckdb.DuckDBPyConnection,

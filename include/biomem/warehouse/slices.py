@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 def begin_slice(con: duckdb.DuckDBPyConnection, stage: str, model: str, *, memories: int) -> None:
     """Let the next run of `model` compute the agents that come next, as many as have `memories` together.
 
-    A model that is built anew, or for the first time, computes all of them.
+    A model that is built anew computes all of them.
     """
-    if is_whole_run(con, stage) or not _is_built(con, model):
+    if is_whole_run(con, stage):
         con.execute("delete from raw.slices where model = ?", [model])
         return
     con.execute(
@@ -68,12 +68,3 @@ def end_slice(con: duckdb.DuckDBPyConnection, model: str) -> bool:
         "update raw.slices set agents_after = agents_upto where model = ? returning model", [model]
     ).fetchone()
     return left is None
-
-
-def _is_built(con: duckdb.DuckDBPyConnection, model: str) -> bool:
-    found = con.execute(
-        "select 1 from duckdb_tables() where database_name = current_database() and schema_name = 'main' "
-        "and table_name = ?",
-        [model],
-    )
-    return found.fetchone() is not None

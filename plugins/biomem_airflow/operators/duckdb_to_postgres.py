@@ -44,7 +44,8 @@ TURN_WITHIN = timedelta(minutes=10)
 class DuckDBToPostgresOperator(BaseOperator):
     """Publish what the stage changed, in one PostgreSQL transaction, and mark the run as completed.
 
-    Readers see all of it or nothing. Any retry is harmless: what is published already is not sent again.
+    Readers see all of it or nothing, but for a table in which sleep changes very many rows: it fills in parts (see
+    `biomem.warehouse.ahead`). Any retry is harmless: what is published already is not sent again.
 
     :param stage: the stage whose tables are published
     :param target_conn_id: connection to the database with schema `memory`
@@ -63,9 +64,17 @@ class DuckDBToPostgresOperator(BaseOperator):
         self.log.info("%s", describe_interval(context))
         run_id = context["run_id"]
         settings = load_settings()
+        dsn = conninfo(self.target_conn_id)
         purpose = f"task {self.task_id} of {self.stage}"
         try:
-            ahead = compare_ahead(settings, self.stage, purpose=purpose, let_others_in=self._let_windows_pass(context))
+            ahead = compare_ahead(
+                settings,
+                self.stage,
+                dsn=dsn,
+                run_id=run_id,
+                purpose=purpose,
+                let_others_in=self._let_windows_pass(context),
+            )
         except WarehouseError as error:
             self.log.warning("not compared ahead, but all at once: %s", error)
             ahead = {}
@@ -75,7 +84,7 @@ class DuckDBToPostgresOperator(BaseOperator):
             result = publish_stage(
                 con,
                 self.stage,
-                dsn=conninfo(self.target_conn_id),
+                dsn=dsn,
                 run_id=run_id,
                 parameters=load_parameters(settings),
                 ahead=ahead,

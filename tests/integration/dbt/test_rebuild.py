@@ -13,6 +13,7 @@ from biomem.warehouse.publish import publish_stage
 from biomem.warehouse.rebuild import verify
 from lives import Life, day
 
+ROWS_AT_ONCE = 5
 MEMORIES_AT_ONCE = 5
 
 LONG_TEXT = (
@@ -84,9 +85,16 @@ def _publish(life: Life, stage: str, dsn: str) -> None:
 
     So is what sleep sends, having looked at its tables in slices.
     """
-    ahead = compare_ahead(life.settings, stage, memories_at_once=MEMORIES_AT_ONCE)
+    ((run_id,),) = life.rows(f"select run_id from raw.run_context where stage = '{stage}'")
+    ahead = compare_ahead(
+        life.settings,
+        stage,
+        dsn=dsn,
+        run_id=run_id,
+        memories_at_once=MEMORIES_AT_ONCE,
+        rows_at_once=ROWS_AT_ONCE,
+    )
     with life.open() as con:
-        (run_id,) = con.execute("select run_id from raw.run_context where stage = ?", [stage]).fetchall()[0]
         publish_stage(con, stage, dsn=dsn, run_id=run_id, ahead=ahead)
         seen = con.execute("from published.seen").fetchall()
         con.execute("delete from published.seen")

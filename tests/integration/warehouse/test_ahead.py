@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
-from biomem.warehouse import ahead as slices
+from biomem.errors import PublishError
 from biomem.warehouse.ahead import compare_ahead
 from biomem.warehouse.connection import open_warehouse
 from biomem.warehouse.context import AWAKE, begin_stage
@@ -70,6 +71,10 @@ def _begin(settings: Settings, stage: str, run_id: str, *, full_refresh: bool = 
     assert begun.status == "ready"
 
 
+def _ahead(settings: Settings, dsn: str, run_id: str = "second", **options: Any) -> Mapping[str, Compared]:
+    return compare_ahead(settings, WEEK, dsn=dsn, run_id=run_id, memories_at_once=2, **options)
+
+
 def _publish(settings: Settings, dsn: str, run_id: str, ahead: Mapping[str, Compared] | None = None) -> PublishResult:
     with open_warehouse(settings) as con:
         return publish_stage(con, WEEK, dsn=dsn, run_id=run_id, ahead=ahead)
@@ -91,7 +96,7 @@ def test_the_rows_that_slices_found_different_are_sent_and_no_others(week: Setti
         update gists set terms = ['rain', null];
         """,
     )
-    ahead = compare_ahead(week, WEEK, memories_at_once=2)
+    ahead = _ahead(week, dsn)
     assert set(ahead) == set(ROWS)
     published = _publish(week, dsn, "second", ahead)
     agents = len(HOSTILE)
@@ -114,7 +119,7 @@ def test_a_publication_looks_again_where_something_came_between(week: Settings, 
         ("removal", True),
         ("forgetting", True),
     ):
-        ahead = compare_ahead(week, WEEK, memories_at_once=2)
+        ahead = _ahead(week, dsn)
         _change(week, change)
         if between == "publication":
             assert _publish(week, dsn, "second").rows_written["gists"]
@@ -132,25 +137,118 @@ def test_a_publication_looks_again_where_something_came_between(week: Settings, 
         _publish(week, dsn, "second")
 
 
-def test_a_short_life_a_window_and_what_is_built_anew_are_not_compared_ahead(week: Settings) -> None:
-    assert compare_ahead(week, WEEK) == {}
-    assert compare_ahead(week, AWAKE, memories_at_once=2) == {}
+def test_a_short_life_a_window_and_what_is_built_anew_are_not_compared_ahead(week: Settings, dsn: str) -> None:
+    assert compare_ahead(week, WEEK, dsn=dsn, run_id="second") == {}
+    assert compare_ahead(week, AWAKE, dsn=dsn, run_id="first", memories_at_once=2) == {}
     _begin(week, WEEK, "anew", full_refresh=True)
-    assert compare_ahead(week, WEEK, memories_at_once=2) == {}
+    assert _ahead(week, dsn, "anew") == {}
 
 
-def test_whoever_waits_has_the_warehouse_between_two_slices(week: Settings) -> None:
+def test_whoever_waits_has_the_warehouse_between_two_slices(week: Settings, dsn: str) -> None:
     held = []
 
     def window() -> None:
         with open_warehouse(week, wait_s=0, purpose="a window") as con:
             held.append(con.execute("select count(*) from raw.memories").fetchone())
 
-    assert set(compare_ahead(week, WEEK, memories_at_once=2, let_others_in=window)) == set(ROWS)
+    assert set(_ahead(week, dsn, let_others_in=window)) == set(ROWS)
     assert held == [(6,)] * 3 * len(ROWS)
 
 
-def test_too_many_rows_are_left_to_the_publication(week: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(slices, "ROWS_KEPT", 3)
-    _change(week, "update gists set medoid_centrality = 0")
-    assert set(compare_ahead(week, WEEK, memories_at_once=2)) == {"associations", "semantic_network"}
+class TestMoreThanCanBeSentInAShortHold:
+    AT_ONCE = 3
+
+    @pytest.fixture
+    def changed(self, week: Settings) -> Settings:
+        """A week in which every gist and association is another, and one agent is gone."""
+        _change(
+            week,
+            """
+            update gists set medoid_centrality = .75;
+            delete from memory_associations where agent_id = '';
+            update memory_associations set trace = 9;
+            """,
+        )
+        return week
+
+    def test_is_sent_in_parts_and_what_is_left_with_the_publication(self, changed: Settings, dsn: str) -> None:
+        sent: list[int] = []
+
+        def others() -> None:
+            with open_warehouse(changed, wait_s=0, purpose="a window"), psycopg.connect(dsn) as pg:
+                sent.extend(pg.execute("select count(*) from memory.associations where trace = 9").fetchall()[0])
+
+        ahead = _ahead(changed, dsn, rows_at_once=self.AT_ONCE, let_others_in=others)
+        assert all(compared.difference.rows <= self.AT_ONCE for compared in ahead.values())
+        steps = [after - before for before, after in itertools.pairwise(sorted(sent))]
+        assert 0 < max(steps) <= self.AT_ONCE
+        self._assert_published(changed, dsn, ahead)
+
+    def test_leaves_one_row_of_a_run_and_table_in_the_history(self, changed: Settings, dsn: str) -> None:
+        _ahead(changed, dsn, rows_at_once=self.AT_ONCE)
+        with psycopg.connect(dsn) as pg:
+            rows = pg.execute(
+                "select changed_tables, rows_written + rows_deleted from memory.runs where run_id = 'second' order by 1"
+            ).fetchall()
+        assert [tables for tables, _ in rows] == [["associations"], ["gists"]]
+        assert all(written > self.AT_ONCE for _, written in rows)
+
+    def test_is_gone_on_with_by_the_next_try(self, changed: Settings, dsn: str) -> None:
+        class Killed(Exception):
+            pass
+
+        calls = 0
+
+        def kill() -> None:
+            nonlocal calls
+            calls += 1
+            if calls == 4:
+                raise Killed
+
+        with pytest.raises(Killed):
+            _ahead(changed, dsn, rows_at_once=self.AT_ONCE, let_others_in=kill)
+        with psycopg.connect(dsn) as pg:
+            (sent,) = pg.execute("select count(*) from memory.associations where trace = 9").fetchall()[0]
+        assert 0 < sent < ROWS["associations"]
+        self._assert_published(changed, dsn, _ahead(changed, dsn, rows_at_once=self.AT_ONCE))
+
+    def test_is_left_to_the_publication_where_the_target_is_another(self, changed: Settings, dsn: str) -> None:
+        with psycopg.connect(dsn) as pg:
+            pg.execute("delete from memory.runs")
+            pg.execute("delete from memory.gists where agent_id = 'ada'")
+        ahead = _ahead(changed, dsn, rows_at_once=self.AT_ONCE)
+        assert set(ahead) == {"semantic_network"}
+        self._assert_published(changed, dsn, ahead)
+
+    def test_is_not_sent_for_a_run_that_is_over(self, changed: Settings, dsn: str) -> None:
+        with pytest.raises(PublishError, match="not the current one"):
+            _ahead(changed, dsn, "first", rows_at_once=self.AT_ONCE)
+
+    def _assert_published(self, changed: Settings, dsn: str, ahead: Mapping[str, Compared]) -> None:
+        _publish(changed, dsn, "second", ahead)
+        again = _publish(changed, dsn, "second")
+        assert not any((*again.rows_written.values(), *again.rows_deleted.values()))
+        with psycopg.connect(dsn) as pg:
+            rows = pg.execute("select agent_id, memory_a, memory_b, trace from memory.associations").fetchall()
+            assert sorted(rows) == sorted(
+                (agent, f"m{n}", f"n{n}", 9.0) for agent in HOSTILE if agent for n in range(4)
+            )
+            assert pg.execute("select agent_id, medoid_centrality from memory.gists order by 1").fetchall() == sorted(
+                (agent, 0.75) for agent in HOSTILE
+            )
+
+
+def test_what_was_never_published_is_sent_in_parts_too(week: Settings, dsn: str) -> None:
+    with open_warehouse(week) as con:
+        con.execute("delete from published.rows; delete from published.mark")
+    with psycopg.connect(dsn) as pg:
+        pg.execute("drop schema memory cascade")
+    ahead = _ahead(week, dsn, rows_at_once=5)
+    with psycopg.connect(dsn) as pg:
+        (filled,) = pg.execute("select count(*) from memory.associations").fetchall()[0]
+    assert 0 < filled <= ROWS["associations"]
+    published = _publish(week, dsn, "second", ahead)
+    assert published.resent == []
+    with psycopg.connect(dsn) as pg:
+        for table, rows in ROWS.items():
+            assert pg.execute(f"select count(*) from memory.{table}").fetchall() == [(rows,)]

@@ -28,7 +28,6 @@ def run(con):
         return begin_stage(con, STAGE, run_id=run_id, as_of=T, params_hash="p", **options)
 
     begin("first")
-    con.execute(f"create table main.{MODEL} (agent_id varchar)")
     return begin
 
 
@@ -79,9 +78,6 @@ def test_few_memories_are_one_slice(con, next_slice):
 
 
 def test_what_is_built_anew_is_computed_for_all_agents_at_once(con, run, next_slice):
-    con.execute(f"drop table main.{MODEL}")
-    assert next_slice() is None
-    con.execute(f"create table main.{MODEL} (agent_id varchar)")
     run("whole", full_refresh=True)
     assert next_slice() is None
     assert end_slice(con, MODEL)
