@@ -8,6 +8,7 @@ from biomem.demo.postgres import connections, is_running
 from biomem.errors import BiomemError
 from biomem.source.dsn import redact
 from biomem.source.mapping import load_sources
+from biomem.warehouse.context import STAGES
 from rich.table import Table
 from rich.text import Text
 
@@ -115,6 +116,7 @@ def _published(dsn: str) -> dict[str, Any]:
         if "runs" in tables:
             stages = connection.execute(
                 "select distinct on (stage) stage, run_id, as_of, published_at from memory.runs"
-                " order by stage, published_at desc"
+                " where stage = any(%s) order by stage, published_at desc",
+                [list(STAGES)],
             ).fetchall()
     return {"layers": layers, "stages": stages}

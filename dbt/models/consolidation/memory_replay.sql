@@ -188,8 +188,13 @@ final as (
     where
         stored.memory_id is null
         or not stored.is_current
-        or (current_rows.cycle_at, current_rows.priority, current_rows.consolidation_sum, current_rows.agent_id)
-        is distinct from (stored.cycle_at, stored.priority, stored.consolidation_sum, stored.agent_id)
+        or (
+            current_rows.cycle_at, current_rows.priority, current_rows.consolidation_sum, current_rows.is_promoted,
+            current_rows.agent_id
+        )
+        is distinct from (
+            stored.cycle_at, stored.priority, stored.consolidation_sum, stored.is_promoted, stored.agent_id
+        )
 
     union all
 

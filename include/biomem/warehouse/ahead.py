@@ -2,11 +2,12 @@
 
 Sleep changes few rows of large tables, but which ones only a comparison of all of them tells. So that windows need not
 wait for that, it goes by slices of each table, and the warehouse is let go of after each. What differs is kept by the
-caller; a process that dies loses nothing but the comparison. The publication itself then only sends, in one piece as
-ever, and compares again itself whatever may be another since (see `still_holds`).
+caller; a process that dies loses nothing but that. The publication itself then only sends, in one piece as ever, and
+compares again itself whatever may be another since (see `still_holds`).
 
 Where more differs than can be sent in a short hold, as the first time, it is sent in parts, each in a transaction and a
-hold of its own: readers see such a table fill. A process that dies has sent some of them, and the next one goes on.
+hold of its own: readers see such a table fill. When a process dies some are sent, and the next one goes on; one that
+dies between the two commits of a part leaves a table that is sent again whole.
 
 Not told from here is what a pull changes meanwhile: a memory that is deleted in between leaves the tables of sleep with
 their next publication, as one that is deleted right after it does.
@@ -15,6 +16,7 @@ their next publication, as one that is deleted right after it does.
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -27,16 +29,19 @@ from biomem.warehouse.published_tables import STAGE_TABLES, PublishedTable
 from biomem.warehouse.send import Difference, compare_slice, mark_in_warehouse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     import duckdb
 
     from biomem.settings import Settings
 
 # At 100,000 memories a slice of the largest table takes two or three seconds, and so does sending so many rows
-# (decision 0018).
+# (decision 0018). A slice in which more rows differ than fit into memory is left to the publication, and so are lives
+# whose tables are sent fast anyway.
 MEMORIES_AT_ONCE = 100_000
 ROWS_AT_ONCE = 50_000
+ROWS_IN_MEMORY = 1_000_000
+FEW = 10_000
 
 
 class Moment(NamedTuple):
@@ -80,9 +85,9 @@ def compare_ahead(
 ) -> Mapping[str, Compared]:
     """What the publication of run `run_id` of `stage` will have to send, by table; without what it must compare itself.
 
-    These are all tables of a short life, of a run that builds anew, and of windows; and what windows publish too. Of a
-    table in which more than `rows_at_once` rows differ, the others are sent to `dsn` already. After each slice and each
-    part it calls `let_others_in`, without the warehouse.
+    That are all tables of a short life, of a run that builds anew, and of windows; what windows publish too; and what
+    differs in too many rows of a slice. Of more than `rows_at_once` rows in all tables, the others are sent to `dsn`
+    already. After each slice and each part it calls `let_others_in`, without the warehouse.
     Raises WarehouseError when another process keeps the warehouse, PublishError when a part cannot be sent, SourceError
     when the target cannot be reached.
     """
@@ -91,36 +96,80 @@ def compare_ahead(
     with open_warehouse(settings, purpose=purpose) as con:
         (memories,) = con.execute("select count(*) from raw.memories").fetchall()[0]
         slices = -(-memories // memories_at_once)
-        if slices < 2 or is_whole_run(con, stage):
+        if (slices < 2 and memories < FEW) or is_whole_run(con, stage):
             return {}
         watchdog.relax()
+    ahead = _Ahead(settings, stage, dsn, run_id, slices, rows_at_once, purpose, let_others_in)
+    compared: dict[str, Compared] = {}
+    for table in STAGE_TABLES[stage]:
+        if table not in STAGE_TABLES[AWAKE]:
+            found = ahead.compare(table, room=rows_at_once - sum(each.difference.rows for each in compared.values()))
+            if found is not None:
+                compared[table.name] = found
+    return compared
 
-    def compare(table: PublishedTable) -> Compared | None:
-        """Compare one table slice by slice; None where something came between, or the target is another."""
-        with open_warehouse(settings, purpose=purpose) as con:
+
+class _OvertakenError(Exception):
+    """Something has come between two holds of the warehouse."""
+
+
+@dataclass(frozen=True)
+class _Ahead:
+    settings: Settings
+    stage: str
+    dsn: str
+    run_id: str
+    slices: int
+    rows_at_once: int
+    purpose: str
+    let_others_in: Callable[[], None]
+
+    def compare(self, table: PublishedTable, *, room: int) -> Compared | None:
+        """Compare a table slice by slice and keep at most `room` rows; None where only a whole publication will do.
+
+        Whoever overtakes it has begun a run, or published rows of the table: neither goes on for ever.
+        """
+        while True:
+            with suppress(_OvertakenError):
+                return self._compare(table, room)
+
+    def _compare(self, table: PublishedTable, room: int) -> Compared | None:
+        with open_warehouse(self.settings, purpose=self.purpose) as con:
             moment = _moment(con, table)
         found: Difference | None = None
-        for number in range(slices):
-            doing = f"{purpose}: comparing {table.name}, {number + 1} of {slices}"
-            with open_warehouse(settings, purpose=doing) as con:
-                if _moment(con, table) != moment:
-                    return None
-                differing = compare_slice(con, table, number, slices)
-            let_others_in()
+        for number in range(self.slices):
+            differing = self._slice(table, moment, number)
+            if differing is None:
+                return None
             found = differing if found is None else found.and_also(differing)
-            while found.rows > rows_at_once:
-                part, found = found.split(rows_at_once)
-                with open_warehouse(settings, purpose=f"{purpose}: sending {table.name}") as con:
-                    if _moment(con, table) != moment or not publish_part(
-                        con, stage, table, part, dsn=dsn, run_id=run_id
-                    ):
-                        return None
-                    moment = _moment(con, table)
-                let_others_in()
+            while found.rows > room:
+                part, found = found.split(self.rows_at_once)
+                sent = self._send(table, moment, part)
+                if sent is None:
+                    return None
+                moment = sent
         return None if found is None else Compared(moment, found)
 
-    tables = [table for table in STAGE_TABLES[stage] if table not in STAGE_TABLES[AWAKE]]
-    return {table.name: compared for table in tables if (compared := compare(table))}
+    def _slice(self, table: PublishedTable, moment: Moment, number: int) -> Difference | None:
+        with self._at(moment, table, f"comparing {table.name}, {number + 1} of {self.slices}") as con:
+            differing = compare_slice(con, table, number, self.slices, at_most=ROWS_IN_MEMORY)
+        self.let_others_in()
+        return differing
+
+    def _send(self, table: PublishedTable, moment: Moment, part: Difference) -> Moment | None:
+        """Send a part; the moment after it, None when the target is not as it was left."""
+        with self._at(moment, table, f"sending {part.rows} rows of {table.name}") as con:
+            is_sent = publish_part(con, self.stage, table, part, dsn=self.dsn, run_id=self.run_id)
+            after = _moment(con, table)
+        self.let_others_in()
+        return after if is_sent else None
+
+    @contextmanager
+    def _at(self, moment: Moment, table: PublishedTable, doing: str) -> Iterator[duckdb.DuckDBPyConnection]:
+        with open_warehouse(self.settings, purpose=f"{self.purpose}: {doing}") as con:
+            if _moment(con, table) != moment:
+                raise _OvertakenError
+            yield con
 
 
 def _moment(con: duckdb.DuckDBPyConnection, table: PublishedTable) -> Moment:

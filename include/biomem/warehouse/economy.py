@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from biomem.parameters import params_hash
 from biomem.warehouse.context import AWAKE
 from biomem.warehouse.schema import RAW_MIGRATIONS, read_migrations
 
@@ -27,10 +28,26 @@ MADE = ("target", "logs")
 
 @dataclass(frozen=True)
 class Build:
-    """What a run is built from: hashes of the dbt project and of its parameters."""
+    """What a run is built from: hashes of the dbt project, with the tables that it found, and of its parameters."""
 
     project_hash: str
     params_hash: str
+
+
+def current_build(con: duckdb.DuckDBPyConnection, settings: Settings) -> Build:
+    """What a run that begins now is built from.
+
+    Which tables there are is part of it: a view that was made before one that it reads leaves that out (the macro
+    ref_if_built) until it is made again.
+    """
+    tables = con.execute(
+        "select table_name from duckdb_tables() where database_name = current_database() and schema_name = 'main' "
+        "order by table_name"
+    ).fetchall()
+    digest = hashlib.sha256(project_hash(settings).encode())
+    for (name,) in tables:
+        digest.update(b"\0" + str(name).encode())
+    return Build(digest.hexdigest(), params_hash(settings))
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Publishing a stage's results to schema `memory` in PostgreSQL: changed rows only, all of them at once.
+"""Publishing a stage's results to schema `memory` in PostgreSQL: changed rows only, all at once (or see `ahead`).
 
 The warehouse remembers key and hash of every row it has sent (see `send`). DuckDB and PostgreSQL cannot commit
 together, so each table also carries the id of the publication that last changed it, on both sides: PostgreSQL commits
@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 # how long PostgreSQL waits for a comparison of everything: a session's usual minute is short for millions of rows
 COMPARING_TIMEOUT = "10min"
+IN_PART = ", in part"
 
 
 @dataclass(frozen=True)
@@ -142,11 +143,12 @@ def publish_part(
 ) -> bool:
     """Send rows of one table before the stage's publication, in a transaction of their own, as if that had sent them.
 
-    All parts of a table that a run sends so leave one row in memory.runs. Returns False, having done nothing, when the
+    All parts of a table that a run sends so leave one row in memory.runs, which names its stage with IN_PART, for the
+    stage is not published yet. Returns False, having done nothing, when the
     target is not as the warehouse has left it: only a whole publication mends that.
     Raises as `publish_stage` does.
     """
-    run = _current_run(con, stage, run_id)
+    run = replace(_current_run(con, stage, run_id), stage=stage + IN_PART)
     with _in_turn(con, dsn, f"publishing a part of {table.name}") as pg:
         if not _is_as_left(con, pg, table):
             return False
@@ -154,7 +156,7 @@ def publish_part(
         before = pg.execute(
             "delete from memory.runs where publish_id = %s and run_id = %s and stage = %s "
             "and changed_tables = %s::text[] returning rows_written, rows_deleted",
-            [mark_in_warehouse(con, table), run.run_id, stage, [table.name]],
+            [mark_in_warehouse(con, table), run.run_id, run.stage, [table.name]],
         ).fetchone() or (0, 0)
         counts = {table.name: (written + before[0], deleted + before[1])}
         _leave_marks(con, pg, run, uuid4().hex, [table.name], counts)

@@ -72,11 +72,11 @@ def rebuild(
         raise ConfigurationError(
             f"{stage} alone cannot be built as of another instant than the other stages: leave out as_of, or build all"
         )
-    clocks = _clocks(settings)
-    if stage is not None and stage not in clocks:
-        raise ConfigurationError(f"{stage} has not run yet, there is nothing to build anew; run it first")
     built = []
     with open_warehouse(settings, purpose="rebuild"):
+        clocks = _clocks(settings)
+        if stage is not None and stage not in clocks:
+            raise ConfigurationError(f"{stage} has not run yet, there is nothing to build anew; run it first")
         for name in ROUND if stage is None else (stage,):
             at = as_of or clocks.get(name)
             if at is None:

@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 def begin_slice(con: duckdb.DuckDBPyConnection, stage: str, model: str, *, memories: int) -> None:
     """Let the next run of `model` compute the agents that come next, as many as have `memories` together.
 
-    A model that is built anew computes all of them.
+    A model that is built anew computes all of them, and so does one whose table was lost: to it, agents of whom nothing
+    is new would be done.
     """
-    if is_whole_run(con, stage):
+    if is_whole_run(con, stage) or _is_lost(con, stage, model):
         con.execute("delete from raw.slices where model = ?", [model])
         return
     con.execute(
@@ -68,3 +69,17 @@ def end_slice(con: duckdb.DuckDBPyConnection, model: str) -> bool:
         "update raw.slices set agents_after = agents_upto where model = ? returning model", [model]
     ).fetchone()
     return left is None
+
+
+def _is_lost(con: duckdb.DuckDBPyConnection, stage: str, model: str) -> bool:
+    row = con.execute(
+        """
+        select 1 where exists (select 1 from raw.agent_clock where stage = $stage and completed_sequence > 0)
+            and not exists (
+                select 1 from duckdb_tables()
+                where database_name = current_database() and schema_name = 'main' and table_name = $model
+            )
+        """,
+        {"stage": stage, "model": model},
+    ).fetchone()
+    return row is not None

@@ -9,11 +9,11 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowSkipException, DownstreamTasksSkipped
 from airflow.sdk.execution_time import task_runner
 from airflow.sdk.execution_time.comms import SkipDownstreamTasks
-from biomem.parameters import load_parameters, params_hash
+from biomem.parameters import load_parameters
 from biomem.settings import load_settings
 from biomem.warehouse.connection import open_warehouse
 from biomem.warehouse.context import AWAKE, begin_stage, has_other_parameters
-from biomem.warehouse.economy import Build, plan_stage, project_hash, quiet_for
+from biomem.warehouse.economy import Build, current_build, plan_stage, quiet_for
 from biomem.warehouse.publish import publish_heartbeat
 from biomem.warehouse.send import Run
 
@@ -69,9 +69,9 @@ class BeginStageOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         self.log.info("%s; as of %s", describe_interval(context), self.as_of)
         settings = load_settings()
-        build = Build(project_hash(settings), params_hash(settings))
         downstream = self.get_flat_relative_ids(upstream=False) if self.has_dag() else set()
         with open_warehouse(settings, purpose=f"task {self.task_id} of {self.stage}") as con:
+            build = current_build(con, settings)
             quiet = self._quiet_for(con, build)
             if quiet is not None and self._is_idle(con, settings, build, context["run_id"], quiet):
                 self.log.info("nothing is new and nothing in mind: the rest of the window is left out")

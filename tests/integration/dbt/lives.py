@@ -15,7 +15,7 @@ from biomem.parameters import params_hash
 from biomem.settings import load_settings
 from biomem.warehouse.connection import open_warehouse
 from biomem.warehouse.context import AWAKE, STAGES, begin_stage, complete_stage
-from biomem.warehouse.economy import Build, note_published, plan_stage, project_hash, quiet_for
+from biomem.warehouse.economy import current_build, note_published, plan_stage, quiet_for
 from biomem.warehouse.transform import lineage, run_models
 
 if TYPE_CHECKING:
@@ -138,9 +138,9 @@ class Life:
         """
         self.runs += 1
         run_id = f"run-{self.runs}"
-        build = Build(project_hash(self.settings), params_hash(self.settings))
         is_quiet = False
         with self.open() as con:
+            build = current_build(con, self.settings)
             if stage == AWAKE and agent_id is None and not full_refresh:
                 is_quiet = quiet_for(con, as_of=as_of, build=build) is not None
             start = begin_stage(

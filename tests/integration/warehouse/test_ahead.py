@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 from biomem.errors import PublishError
+from biomem.warehouse import ahead as module
 from biomem.warehouse.ahead import compare_ahead
 from biomem.warehouse.connection import open_warehouse
 from biomem.warehouse.context import AWAKE, begin_stage
@@ -179,7 +180,7 @@ class TestMoreThanCanBeSentInAShortHold:
                 sent.extend(pg.execute("select count(*) from memory.associations where trace = 9").fetchall()[0])
 
         ahead = _ahead(changed, dsn, rows_at_once=self.AT_ONCE, let_others_in=others)
-        assert all(compared.difference.rows <= self.AT_ONCE for compared in ahead.values())
+        assert 0 < sum(compared.difference.rows for compared in ahead.values()) <= self.AT_ONCE
         steps = [after - before for before, after in itertools.pairwise(sorted(sent))]
         assert 0 < max(steps) <= self.AT_ONCE
         self._assert_published(changed, dsn, ahead)
@@ -188,10 +189,12 @@ class TestMoreThanCanBeSentInAShortHold:
         _ahead(changed, dsn, rows_at_once=self.AT_ONCE)
         with psycopg.connect(dsn) as pg:
             rows = pg.execute(
-                "select changed_tables, rows_written + rows_deleted from memory.runs where run_id = 'second' order by 1"
+                "select changed_tables, stage, rows_written + rows_deleted from memory.runs where run_id = 'second' "
+                "order by 1"
             ).fetchall()
-        assert [tables for tables, _ in rows] == [["associations"], ["gists"]]
-        assert all(written > self.AT_ONCE for _, written in rows)
+        assert [tables for tables, *_ in rows] == [["associations"], ["gists"]]
+        assert all(written > self.AT_ONCE for _, _, written in rows)
+        assert {stage for _, stage, _ in rows} == {f"{WEEK}, in part"}
 
     def test_is_gone_on_with_by_the_next_try(self, changed: Settings, dsn: str) -> None:
         class Killed(Exception):
@@ -211,6 +214,26 @@ class TestMoreThanCanBeSentInAShortHold:
             (sent,) = pg.execute("select count(*) from memory.associations where trace = 9").fetchall()[0]
         assert 0 < sent < ROWS["associations"]
         self._assert_published(changed, dsn, _ahead(changed, dsn, rows_at_once=self.AT_ONCE))
+
+    def test_is_found_again_when_another_stage_begins_meanwhile(self, changed: Settings, dsn: str) -> None:
+        held: list[int] = []
+
+        def others() -> None:
+            held.append(1)
+            if len(held) == 3:
+                _begin(changed, NIGHT, "a night")
+
+        ahead = _ahead(changed, dsn, rows_at_once=self.AT_ONCE, let_others_in=others)
+        assert set(ahead) == set(ROWS)
+        self._assert_published(changed, dsn, ahead)
+
+    def test_is_left_to_the_publication_where_it_does_not_fit_into_memory(
+        self, changed: Settings, dsn: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(module, "ROWS_IN_MEMORY", 1)
+        ahead = _ahead(changed, dsn, rows_at_once=self.AT_ONCE)
+        assert set(ahead) == {"semantic_network"}
+        self._assert_published(changed, dsn, ahead)
 
     def test_is_left_to_the_publication_where_the_target_is_another(self, changed: Settings, dsn: str) -> None:
         with psycopg.connect(dsn) as pg:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 from biomem.warehouse.context import begin_stage, complete_stage
-from biomem.warehouse.economy import Build, note_published, plan_stage, project_hash, quiet_for
+from biomem.warehouse.economy import Build, current_build, note_published, plan_stage, project_hash, quiet_for
 
 T = datetime(2026, 1, 1, tzinfo=timezone.utc)
 WINDOW = timedelta(seconds=30)
@@ -169,6 +169,20 @@ def test_nothing_is_left_out_after_a_change_or_a_run_that_was_not_published_or_w
     window(quiet, "rebuilt", T + WINDOW, published=False)
     plan = window(quiet, "s4", T + WINDOW)
     assert (plan.models, plan.is_tested) == whole
+
+
+def test_a_window_makes_its_views_again_when_a_table_of_a_later_stage_was_built_since(con, settings):
+    def built():
+        return current_build(con, settings)
+
+    remember(con, "m", EARLIER, 1)
+    con.execute("create view wm_active_context as select 1 as x; create table memory_traces (x integer)")
+    window(con, "r1", T, build=built())
+    assert "wm_active_context" in window(con, "r2", T + WINDOW, build=built()).models
+    con.execute("create table memory_associations (x integer)")
+    assert silence(con, T + 2 * WINDOW, build=built()) is None
+    assert not window(con, "r3", T + 2 * WINDOW, build=built()).models
+    assert "wm_active_context" in window(con, "r4", T + 3 * WINDOW, build=built()).models
 
 
 def test_the_hash_of_the_project_follows_its_files(settings, tmp_path):

@@ -19,7 +19,7 @@ from biomem.source import dsn as dsn_module
 from biomem.source.watermark import complete_as_of
 from biomem.warehouse.connection import open_warehouse
 from biomem.warehouse.context import complete_stage, is_whole_run
-from biomem.warehouse.economy import Build, note_published, plan_stage, project_hash
+from biomem.warehouse.economy import current_build, note_published, plan_stage
 from biomem.warehouse.target_schema import ensure_target_schema
 from biomem_airflow.dag_defaults import pulls
 from biomem_airflow.hooks.conninfo import conninfo
@@ -219,7 +219,6 @@ def test_publishing_completes_the_run(airflow_env, pg):
 
 
 def test_an_idle_window_leaves_a_heartbeat_and_no_other_trace(airflow_env, pg):
-    build = Build(project_hash(airflow_env), params_hash(airflow_env))
     pull()
     begin()
     with open_warehouse(airflow_env) as con:
@@ -236,7 +235,7 @@ def test_an_idle_window_leaves_a_heartbeat_and_no_other_trace(airflow_env, pg):
             "is_in_working_memory boolean, activation double, is_current boolean, sequence bigint",
         }.items():
             con.execute(f"create table {name} ({columns})")
-        plan_stage(con, "short_term_memory", build, is_whole=False)
+        plan_stage(con, "short_term_memory", current_build(con, airflow_env), is_whole=False)
     DuckDBToPostgresOperator(task_id="publish", stage="short_term_memory").execute(CONTEXT)
     runs = "select run_id, changed_tables from memory.runs order by sequence"
     for number in (2, 3):
@@ -295,25 +294,30 @@ def test_tables_are_left_out_together_and_a_later_try_publishes_nothing_without_
         pull(operator.as_of)
         return operator.execute({**CONTEXT, "run_id": f"manual__{number}", "ti": tried or Try()})
 
-    def publish(number, table):
+    def publish(number, *tables):
         with open_warehouse(airflow_env) as con:
-            con.execute(f"create table {table} (x integer)")
+            for table in tables:
+                con.execute(f"create table {table} (x integer)")
             complete_stage(con, "short_term_memory", f"manual__{number}")
             note_published(con, "short_term_memory")
 
     remember("c", -10)
     begin_window(1)
     publish(1, "memory_traces")
-    assert begin_window(2)["sequence"] == 2, "one table is not there, so the other is computed too"
-    publish(2, "stm_windows")
+    begin_window(2)
+    publish(2)
+    assert begin_window(3)["sequence"] == 3, "one table is not there, so the other is computed too"
+    publish(3, "stm_windows")
+    assert begin_window(4)["sequence"] == 4, "a table has come since the views were made"
+    publish(4)
     with pytest.raises(DownstreamTasksSkipped) as left_out:
-        begin_window(3)
+        begin_window(5)
     assert left_out.value.tasks == ["memory_traces", "stm_windows"]
-    remember("d", 80)
+    remember("d", 140)
     with pytest.raises(AirflowSkipException, match="the next run computes them"):
-        begin_window(3, Try(number=2, left_out=2))
+        begin_window(5, Try(number=2, left_out=2))
     assert skipped == [{"memory_traces", "stm_windows", "publish"}]
-    begin_window(4)
+    begin_window(6)
     with open_warehouse(airflow_env) as con:
         new = con.execute(
             "select memory_id from raw.memories join raw.agent_clock using (agent_id) where batch_id > batch_from"

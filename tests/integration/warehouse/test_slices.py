@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timezone
 
 import pytest
-from biomem.warehouse.context import begin_stage
+from biomem.warehouse.context import begin_stage, complete_stage
 from biomem.warehouse.slices import begin_slice, end_slice
 
 STAGE, MODEL = "nightly_decay", "memory_retention"
@@ -79,5 +79,16 @@ def test_few_memories_are_one_slice(con, next_slice):
 
 def test_what_is_built_anew_is_computed_for_all_agents_at_once(con, run, next_slice):
     run("whole", full_refresh=True)
+    assert next_slice() is None
+    assert end_slice(con, MODEL)
+
+
+def test_a_model_whose_table_was_lost_is_computed_for_all_agents_at_once(con, run, next_slice):
+    complete_stage(con, STAGE, "first")
+    con.execute(f"create table main.{MODEL} (agent_id varchar)")
+    run("second")
+    assert next_slice() == (None, "b")
+    con.execute(f"drop table main.{MODEL}")
+    run("third")
     assert next_slice() is None
     assert end_slice(con, MODEL)
