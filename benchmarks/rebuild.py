@@ -51,7 +51,7 @@ def main() -> None:
     print(f"{'peak memory of the process':42}{peak:10.2f} GB")
 
 
-def generate(settings: Settings, memories: int, events: int) -> None:
+def generate(settings: Settings, memories: int, events: int, *, per_agent: int = MEMORIES_PER_AGENT) -> None:
     """A year of raw rows: sessions of ten memories 40 s apart; accesses mostly soon after, some much later."""
     with open_warehouse(settings) as con:
         con.execute(
@@ -70,7 +70,7 @@ def generate(settings: Settings, memories: int, events: int) -> None:
             """,
             {
                 "memories": memories,
-                "per_agent": MEMORIES_PER_AGENT,
+                "per_agent": per_agent,
                 "per_session": MEMORIES_PER_SESSION,
                 "days": DAYS - 60,
             },

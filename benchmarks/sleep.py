@@ -32,7 +32,7 @@ from biomem.warehouse.context import AWAKE, STAGES, begin_stage, complete_stage
 from biomem.warehouse.publish import publish_stage
 from biomem.warehouse.slices import begin_slice, end_slice
 from biomem.warehouse.transform import lineage, run_models
-from rebuild import DAYS, START, generate, run
+from rebuild import DAYS, MEMORIES_PER_AGENT, START, generate, run
 from window import EVENTS_PER_MEMORY, remember
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ def main() -> int:
     """Run the benchmark with the given size; 1 when a task holds the slot for too long."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--memories", type=int, default=1_000_000)
+    parser.add_argument("--memories-per-agent", type=int, default=MEMORIES_PER_AGENT)
     parser.add_argument("--bound", type=float, default=5, help="seconds that a task may have the warehouse")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--max-memory", default="4GB")
@@ -61,7 +62,12 @@ def main() -> int:
         settings = load_settings(options.home or Path(scratch))
         settings = replace(settings, threads=options.threads, max_memory=options.max_memory)
         if not settings.warehouse_path.exists():
-            generate(settings, options.memories, options.memories * EVENTS_PER_MEMORY)
+            generate(
+                settings,
+                options.memories,
+                options.memories * EVENTS_PER_MEMORY,
+                per_agent=options.memories_per_agent,
+            )
             run(settings, AWAKE, START + timedelta(days=DAYS))
         with open_warehouse(settings, read_only=True) as con:
             row = con.execute("select max(batch_id) from raw.pulls").fetchone()

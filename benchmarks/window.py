@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from biomem.settings import load_settings
 from biomem.warehouse.connection import open_warehouse
-from rebuild import DAYS, MEMORIES_PER_AGENT, START, generate, rebuild, run
+from rebuild import DAYS, START, generate, rebuild, run
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -74,11 +74,12 @@ def remember(settings: Settings, memories: int, new_events: int, *, batch: int, 
         con.execute(
             """
             insert into raw.access_log
-            select 'new-' || $batch || '-' || n, 'memory-' || memory, 'agent-' || (memory // $per_agent),
+            select 'new-' || $batch || '-' || n, memory_id, agent_id,
                 $at::timestamptz - to_milliseconds(20 * n), 'retrieve', 3, $batch
-            from (select n, (hash(n + $batch) % $memories)::bigint as memory from range($new) as numbers (n))
+            from range($new) as numbers (n)
+            inner join raw.memories as memories on memories.memory_id = 'memory-' || (hash(n + $batch) % $memories)
             """,
-            {"batch": batch, "memories": memories, "per_agent": MEMORIES_PER_AGENT, "at": at, "new": new_events},
+            {"batch": batch, "memories": memories, "at": at, "new": new_events},
         )
         con.execute("insert into raw.pulls values (?, 'bench', 'b', null, null, '1', 0, 0, 0, 0)", [batch])
 

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import duckdb
 import psutil
 import psycopg
 import pytest
@@ -158,6 +159,13 @@ def test_a_window_to_which_nothing_is_new_leaves_out_its_models(report: dict[str
     (again,) = json.loads(done.stdout)["runs"]
     states = {task["task_id"]: task["state"] for task in again["tasks"]}
     assert (states["memory_traces"], states["stm_windows"], states["publish"]) == ("skipped", "skipped", "success")
+
+
+def test_what_is_in_mind_knows_of_associations_once_sleep_has_made_some(report: dict[str, Any], home: Path) -> None:
+    assert run("run", "short_term_memory", "--as-of", report["as_of"], home=home).returncode == 0
+    with duckdb.connect(str(home / "warehouse.duckdb"), read_only=True) as con:
+        view = con.execute("select sql from duckdb_views() where view_name = 'wm_active_context'").fetchall()
+    assert "memory_associations" in view[0][0]
 
 
 def test_an_instant_before_what_was_computed_is_said_to_be_that(report: dict[str, Any], home: Path) -> None:
