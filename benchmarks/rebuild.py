@@ -94,7 +94,7 @@ def generate(settings: Settings, memories: int, events: int, *, per_agent: int =
 def rebuild(settings: Settings, events: int) -> None:
     """Build every model, each stage once."""
     began, cpu_began = time.perf_counter(), time.process_time()
-    with open_warehouse(settings):
+    with open_warehouse(settings, is_long=True):
         for stage in STAGES:
             run(settings, stage, START + timedelta(days=DAYS), is_whole=True)
     seconds, cpu = time.perf_counter() - began, time.process_time() - cpu_began

@@ -46,11 +46,13 @@ def open_warehouse(
     wait_s: float = WAIT_S,
     purpose: str = "biomem",
     config: Mapping[str, str] | None = None,
+    is_long: bool = False,
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """The warehouse of `settings.home`, created and migrated as needed, under the warehouse lock.
 
     dbt in this process may run within the block, on connections of its own to the same open file. `config` is what
-    DuckDB has to know when it opens the file; no other connection of this process may be open then without it.
+    DuckDB has to know when it opens the file; no other connection of this process may be open then without it. With
+    `is_long`, for what computes much, DuckDB keeps the memory that it was given.
     Raises WarehouseError when another process keeps it for longer than `wait_s` seconds, when there is none to read,
     when it was written by a newer biomem, or when the file is not a warehouse; ConfigurationError when DuckDB does
     not take `max_memory` or `time_zone`. In the block, a disk that is full or memory that does not suffice is a
@@ -71,8 +73,9 @@ def open_warehouse(
                 raise WarehouseError(
                     f"{path} is of an older biomem; `biomem run short_term_memory` brings it up to date"
                 )
-            if not read_only:
+            if is_long:
                 _keep_blocks(con)
+            if not read_only:
                 schema.migrate(con)
             yield con
         except duckdb.Error as error:
@@ -164,7 +167,8 @@ def _configure(con: duckdb.DuckDBPyConnection, settings: Settings) -> None:
 def _keep_blocks(con: duckdb.DuckDBPyConnection) -> None:
     """Let DuckDB keep the blocks of memory that it has given back, until the file is closed, instead of unmapping them.
 
-    Up to as much as it may use at all. Mapping them anew was a third of what a rebuild spent in the kernel.
+    Up to as much as it may use at all. Mapping them anew was a third of what a rebuild spent in the kernel; a window's
+    tasks take a tenth longer with it (decision 0014).
     """
     import duckdb
 

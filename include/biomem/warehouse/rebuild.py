@@ -73,7 +73,7 @@ def rebuild(
             f"{stage} alone cannot be built as of another instant than the other stages: leave out as_of, or build all"
         )
     built = []
-    with open_warehouse(settings, purpose="rebuild"):
+    with open_warehouse(settings, purpose="rebuild", is_long=True):
         clocks = _clocks(settings)
         if stage is not None and stage not in clocks:
             raise ConfigurationError(f"{stage} has not run yet, there is nothing to build anew; run it first")
@@ -98,7 +98,7 @@ def rebuild_and_publish(
 ) -> dict[str, PublishResult]:
     """`rebuild`, and what changed by it in schema `memory` of `dsn`. Raises PublishError besides."""
     parameters = load_parameters(settings)
-    with open_warehouse(settings, purpose="rebuild") as con:
+    with open_warehouse(settings, purpose="rebuild", is_long=True) as con:
         built = rebuild(settings, as_of, stage=stage, run_id=run_id, report=report)
         return {name: publish_stage(con, name, dsn=dsn, run_id=run_id, parameters=parameters) for name in built}
 
@@ -127,7 +127,7 @@ def verify(
         report("building another copy at once, from the log alone")
         _empty_models(rebuilt)
         _adopt_clocks(rebuilt, lived)
-        with open_warehouse(rebuilt, purpose="rebuild --verify"):
+        with open_warehouse(rebuilt, purpose="rebuild --verify", is_long=True):
             for stage in ROUND:
                 if stage in clocks:
                     run_models(rebuilt, "--select", f"tag:{stage}", "--full-refresh")
@@ -173,7 +173,7 @@ def run_stage(
     Returns the seconds that each node took. The warehouse stays open all the while: dbt would open and close the file
     for each model.
     """
-    with open_warehouse(settings, purpose="rebuild") as con:
+    with open_warehouse(settings, purpose="rebuild", is_long=True) as con:
         begin_stage(
             con,
             stage,

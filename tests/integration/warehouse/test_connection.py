@@ -139,17 +139,19 @@ def test_a_memory_limit_that_duckdb_does_not_know_is_named(settings):
         pytest.fail("took any limit")
 
 
-def test_as_much_memory_is_kept_for_the_next_statement_as_the_warehouse_may_use(settings):
-    with open_warehouse(replace(settings, max_memory="1GiB")) as con:
-        kept = "select current_setting('block_allocator_memory')"
+def test_for_long_work_as_much_memory_is_kept_for_the_next_statement_as_the_warehouse_may_use(settings):
+    kept = "select current_setting('block_allocator_memory')"
+    with open_warehouse(settings) as con:
+        assert con.execute(kept).fetchone() == ("0 bytes",)
+    with open_warehouse(replace(settings, max_memory="1GiB"), is_long=True) as con:
         assert con.execute(kept).fetchone() == ("1.0 GiB",)
         # what was kept cannot be taken back; whoever comes with a lower limit works with it nevertheless
-        with open_warehouse(replace(settings, max_memory="500MiB")) as other:
+        with open_warehouse(replace(settings, max_memory="500MiB"), is_long=True) as other:
             assert other.execute(kept).fetchone() == ("1.0 GiB",)
 
 
 def test_a_limit_above_what_the_machine_has_is_no_obstacle(settings):
-    with open_warehouse(replace(settings, max_memory="1000TB")) as con:
+    with open_warehouse(replace(settings, max_memory="1000TB"), is_long=True) as con:
         assert con.execute("select current_setting('max_memory')").fetchone() == ("909.4 TiB",)
 
 
