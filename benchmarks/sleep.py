@@ -1,6 +1,6 @@
 """How long sleep holds a slot at a time, on top of a large memory.
 
-Computes a life's windows and publishes them to a PostgreSQL of its own, then lives three sleep cycles: windows of new
+Computes a life's windows and publishes them to a PostgreSQL of its own, then lives two sleep cycles: windows of new
 events, and after them consolidation, night and week as their DAGs run them, model by model, in slices of agents; the
 first time everything, later what is new. Prints of every model of the first and the last time, of its data tests and
 of the stage's publication how often its task has the warehouse, for how long at most and in all. Of a model that is
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 SLEEP = STAGES[1:]
 NEW_EVENTS = 200
 WINDOWS = 5
-CYCLES = 3
+CYCLES = 2
 CYCLE = timedelta(minutes=90)
 
 

@@ -61,6 +61,7 @@ class Rendered:
             "ref": lambda name: f'main."{name}"',
             "source": lambda schema, name: f'{schema}."{name}"',
             "is_incremental": lambda: False,
+            "should_full_refresh": lambda: True,
             "load_relation": lambda relation: relation,
             "execute": True,
             "config": lambda **_: "",

@@ -6,7 +6,7 @@
 {%- set slices = source('raw', 'slices') -%}
 {%- set bounds = [] -%}
 {#- As is_incremental(), but for a table that is yet to be built: the first slice makes it. -#}
-{%- if execute and model.config.materialized == 'incremental' and not should_full_refresh()
+{%- if not should_full_refresh() and execute and model.config.materialized == 'incremental'
     and load_relation(slices) is not none -%}
     {#- An agent's id may be any text, so it is written in hexadecimal. -#}
     {%- set found = run_query(
