@@ -36,11 +36,12 @@ if TYPE_CHECKING:
     from biomem.settings import Settings
 
 # At 100,000 memories a slice of the largest table takes two or three seconds, and so does sending so many rows
-# (decision 0018). A slice in which more rows differ than fit into memory is left to the publication, and so are lives
-# whose tables are sent fast anyway.
+# (decision 0018); rows of memories, with their texts and indexes, take WIDER times as long. A slice in which more rows
+# differ than fit into memory is left to the publication, and so are lives whose tables are sent fast anyway.
 MEMORIES_AT_ONCE = 100_000
 ROWS_AT_ONCE = 50_000
 ROWS_IN_MEMORY = 1_000_000
+WIDER = 4
 FEW = 10_000
 
 
@@ -86,7 +87,7 @@ def compare_ahead(
     """What the publication of run `run_id` of `stage` will have to send, by table; without what it must compare itself.
 
     That are all tables of a short life, of a run that builds anew, and of windows; what windows publish too; and what
-    differs in too many rows of a slice. Of more than `rows_at_once` rows in all tables, the others are sent to `dsn`
+    differs in too many rows of a slice. Of more than `rows_at_once` rows that differ, the others are sent to `dsn`
     already. After each slice and each part it calls `let_others_in`, without the warehouse.
     Raises WarehouseError when another process keeps the warehouse, PublishError when a part cannot be sent, SourceError
     when the target cannot be reached.
@@ -102,10 +103,12 @@ def compare_ahead(
     ahead = _Ahead(settings, stage, dsn, run_id, slices, rows_at_once, purpose, let_others_in)
     compared: dict[str, Compared] = {}
     for table in STAGE_TABLES[stage]:
-        if table not in STAGE_TABLES[AWAKE]:
-            found = ahead.compare(table, room=rows_at_once - sum(each.difference.rows for each in compared.values()))
-            if found is not None:
-                compared[table.name] = found
+        if table in STAGE_TABLES[AWAKE]:
+            ahead.leave_few(table)
+            continue
+        found = ahead.compare(table, room=rows_at_once - sum(each.difference.rows for each in compared.values()))
+        if found is not None:
+            compared[table.name] = found
     return compared
 
 
@@ -132,6 +135,22 @@ class _Ahead:
         while True:
             with suppress(_OvertakenError):
                 return self._compare(table, room)
+
+    def leave_few(self, table: PublishedTable) -> None:
+        """Send rows of a table that windows publish too, each part found and sent in one hold, until few are left."""
+        few = self.rows_at_once // self.slices
+        for number in range(self.slices):
+            is_more = True
+            while is_more:
+                doing = f"{self.purpose}: comparing {table.name}, {number + 1} of {self.slices}"
+                with open_warehouse(self.settings, purpose=doing) as con:
+                    found = compare_slice(con, table, number, self.slices, at_most=ROWS_IN_MEMORY)
+                    is_more = found is not None and found.rows > few and self._publish(con, table, found)
+                self.let_others_in()
+
+    def _publish(self, con: duckdb.DuckDBPyConnection, table: PublishedTable, found: Difference) -> bool:
+        part, _ = found.split(max(1, self.rows_at_once // WIDER))
+        return publish_part(con, self.stage, table, part, dsn=self.dsn, run_id=self.run_id)
 
     def _compare(self, table: PublishedTable, room: int) -> Compared | None:
         with open_warehouse(self.settings, purpose=self.purpose) as con:

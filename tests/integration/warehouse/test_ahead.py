@@ -44,6 +44,30 @@ MODELS = """
             ['tea', agent_id] as terms, 2::bigint as concepts, 3::bigint as memories
         from agents;
 """
+NIGHTS_MODELS = """
+    insert into raw.memories (source_name, memory_id, agent_id, content, occurred_at, batch_id)
+        select 'test', 'm' || n, 'ada', '', timestamptz '2025-01-01', 1 from range(24) numbers(n);
+    create table stg_memories as
+        select memory_id, null::varchar as session_id, null::varchar as speaker, content, occurred_at,
+            .5::double as arousal, .5::double as importance, []::varchar[] as tags, true as is_live
+        from raw.memories;
+    create table memory_supersessions
+        (memory_id varchar, is_current boolean, is_superseded boolean, sequence bigint);
+    create table memory_traces as
+        select memory_id, agent_id, null::varchar as repeat_of, 2::double as stability_days, 5::double as difficulty,
+            occurred_at as last_accessed_at, 1 as access_count, false as is_long_term, true as is_live,
+            true as is_seen, 1::bigint as sequence
+        from raw.memories;
+    create table memory_retention as
+        select memory_id, true as is_forgotten, timestamptz '2025-12-01' as demoted_at from raw.memories;
+    create table memory_ledger (
+        decision_id varchar, memory_id varchar, other_memory_id varchar, agent_id varchar, stage varchar,
+        decision varchar, decided_at timestamptz, inputs varchar, threshold double, result varchar, revises varchar,
+        is_current boolean
+    );
+    create table memory_health
+        (agent_id varchar, layer varchar, metric varchar, measured_at timestamptz, value double);
+"""
 ROWS = {"associations": 4 * len(HOSTILE), "semantic_network": 3 * len(HOSTILE), "gists": len(HOSTILE)}
 
 
@@ -275,3 +299,38 @@ def test_what_was_never_published_is_sent_in_parts_too(week: Settings, dsn: str)
     with psycopg.connect(dsn) as pg:
         for table, rows in ROWS.items():
             assert pg.execute(f"select count(*) from memory.{table}").fetchall() == [(rows,)]
+
+
+def test_what_windows_publish_too_is_sent_until_little_is_left(settings: Settings, dsn: str) -> None:
+    memories, at_once = 24, 8
+    with open_warehouse(settings) as con:
+        con.execute(NIGHTS_MODELS)
+    _begin(settings, AWAKE, "first")
+    _begin(settings, NIGHT, "a night")
+    sent: list[int] = []
+
+    def others() -> None:
+        with open_warehouse(settings, wait_s=0, purpose="a window"), psycopg.connect(dsn) as pg:
+            if pg.execute("select to_regclass('memory.memories') is not null").fetchall() == [(True,)]:
+                sent.extend(pg.execute("select count(*) from memory.memories").fetchall()[0])
+
+    ahead = compare_ahead(
+        settings,
+        NIGHT,
+        dsn=dsn,
+        run_id="a night",
+        memories_at_once=memories // 2,
+        rows_at_once=at_once,
+        let_others_in=others,
+    )
+    assert set(ahead) == {"decisions", "health"}
+    steps = [after - before for before, after in itertools.pairwise([0, *sent])]
+    assert max(steps) == at_once // 4
+    assert memories - at_once <= sent[-1] < memories
+    with open_warehouse(settings) as con:
+        published = publish_stage(con, NIGHT, dsn=dsn, run_id="a night", ahead=ahead)
+    assert published.rows_written["memories"] == memories - sent[-1]
+    with psycopg.connect(dsn) as pg:
+        assert pg.execute("select state, count(*) from memory.memories group by 1").fetchall() == [
+            ("forgotten", memories)
+        ]
